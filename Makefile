@@ -1,0 +1,48 @@
+# test   what must pass before every commit; needs Go, Python and Node
+# check  what continuous integration runs: format, vet, staticcheck, generated files, races, test
+# bench  the table of speeds, each with its yardstick
+# soak   the tests that kill the server, many more times
+# demo   a server with a simulated account
+
+GO ?= go
+SHELL := /bin/bash
+
+.PHONY: build test check format vet staticcheck drift race bench soak demo clean
+
+build:
+	$(GO) build -o bin/monterey ./cmd/monterey
+
+test:
+	scripts/test
+
+check: format vet staticcheck drift race
+	$(MAKE) --no-print-directory test
+
+format:
+	@bad=$$(gofmt -l cmd internal); \
+	if [ -n "$$bad" ]; then echo "not gofmt-ed:"; echo "$$bad"; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+
+staticcheck:
+	$(GO) tool staticcheck ./...
+
+# Generated files must be what the code says.
+drift:
+	$(GO) test -count=1 -run Golden ./...
+
+race:
+	$(GO) test -race -short -timeout 15m ./...
+
+bench:
+	scripts/bench
+
+soak:
+	MONTEREY_SOAK=1 $(GO) test -count=1 -timeout 3h -v -run Soak ./...
+
+demo:
+	$(GO) run ./cmd/monterey demo
+
+clean:
+	rm -rf bin
