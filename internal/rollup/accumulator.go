@@ -1,0 +1,125 @@
+package rollup
+
+import "math"
+
+// Metrics is a set of metrics, a bit each.
+type Metrics uint16
+
+// AllMetrics are all of them.
+const AllMetrics Metrics = 1<<NumMetrics - 1
+
+// MetricsOf are the metrics named.
+func MetricsOf(ms ...Metric) (s Metrics) {
+	for _, m := range ms {
+		s |= 1 << m
+	}
+	return s
+}
+
+// Has says whether m is one of them.
+func (s Metrics) Has(m Metric) bool { return s>>m&1 != 0 }
+
+// Accumulator joins many stored rows, as Row.Or does, without allocating for each. Only the sets that it was made for are
+// kept; all counts are.
+type Accumulator struct {
+	Count       [NumMetrics]uint64
+	First, Last int64 // as Row's
+	want        Metrics
+	set         [NumMetrics]Set
+	head        header
+}
+
+// NewAccumulator has nothing in it and keeps the sets of want.
+func NewAccumulator(want Metrics) *Accumulator {
+	return &Accumulator{First: math.MaxInt64, Last: math.MinInt64, want: want}
+}
+
+// Reset empties it and keeps its memory.
+func (a *Accumulator) Reset() {
+	a.Count = [NumMetrics]uint64{}
+	a.First, a.Last = math.MaxInt64, math.MinInt64
+	for m := range a.set {
+		a.set[m].Reset()
+	}
+}
+
+// Set is the recipients of a metric; it is the accumulator's own.
+func (a *Accumulator) Set(m Metric) *Set { return &a.set[m] }
+
+// Add counts one event.
+func (a *Accumulator) Add(f Fact) {
+	a.First, a.Last = min(a.First, f.At), max(a.Last, f.At)
+	f.Metrics(func(m Metric) {
+		a.Count[m]++
+		if a.want.Has(m) {
+			a.set[m].Add(uint32(f.Recipient))
+		}
+	})
+}
+
+// Or joins a stored row. After a fault (the row is damaged) the accumulator holds part of it and is of no use.
+func (a *Accumulator) Or(counts, sets []byte) error {
+	if err := a.head.read(counts); err != nil {
+		return err
+	}
+	return a.or(&a.head, sets)
+}
+
+// OrCounts joins the counts of a stored row, without its sets.
+func (a *Accumulator) OrCounts(counts []byte) error {
+	if err := a.head.read(counts); err != nil {
+		return err
+	}
+	a.orCounts(&a.head)
+	return nil
+}
+
+func (a *Accumulator) orCounts(h *header) {
+	a.First, a.Last = min(a.First, h.first), max(a.Last, h.last)
+	for m := range NumMetrics {
+		a.Count[m] += h.count[m]
+	}
+}
+
+func (a *Accumulator) or(h *header, sets []byte) error {
+	a.orCounts(h)
+	for m := range NumMetrics {
+		if h.size[m] == 0 || !a.want.Has(m) {
+			continue
+		}
+		data, err := h.bytes(m, sets)
+		if err != nil {
+			return err
+		}
+		if err := a.set[m].orStored(h.form[m], h.size[m], data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Set) orStored(form uint8, size uint64, data []byte) error {
+	switch form {
+	case formRoaring:
+		return s.orRoaring(data)
+	case formSmall:
+		var few [smallSet]uint32
+		ordinals, err := readSmall(&few, size, data)
+		for _, o := range ordinals {
+			s.Add(o)
+		}
+		return err
+	}
+	return corrupt("a set of an unknown form")
+}
+
+// tally is how much was counted: events, and distinct recipients.
+type tally struct{ count, unique [NumMetrics]uint64 }
+
+func (a *Accumulator) tally() (t tally) {
+	t.count = a.Count
+	for m := range a.set {
+		t.unique[m] = a.set[m].Len()
+	}
+	return t
+}

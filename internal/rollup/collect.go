@@ -1,0 +1,124 @@
+package rollup
+
+import (
+	"context"
+	"math"
+
+	"monterey/internal/campaign"
+)
+
+// The ends of an open range.
+const (
+	open   int64 = math.MinInt64 // as its beginning
+	noLast int64 = math.MaxInt64 // as its end
+)
+
+// segment is a stretch of time that is read from rows of one span, or from raw events.
+type segment struct {
+	span     Span // 0 = events
+	from, to int64
+}
+
+// cover adds the segments that make up [from, to), in order: whole days, hours at the edges, then quarter hours, and events
+// where a quarter hour is cut. Neighbours of one span become one segment, so that segs may already hold what comes before.
+func cover(segs []segment, from, to int64) []segment { return coverBy(segs, from, to, Day) }
+
+func coverBy(segs []segment, from, to int64, s Span) []segment {
+	if from >= to {
+		return segs
+	}
+	if s == 0 {
+		return append(segs, segment{0, from, to})
+	}
+	n := s.Seconds()
+	a, b := from, to
+	if from != open && floor(from, n) != from {
+		a = floor(from, n) + n
+	}
+	if to != noLast {
+		b = floor(to, n)
+	}
+	if a >= b {
+		return coverBy(segs, from, to, s-1)
+	}
+	segs = coverBy(segs, from, a, s-1)
+	if last := len(segs) - 1; last >= 0 && segs[last].span == s && segs[last].to == a {
+		segs[last].to = b
+	} else {
+		segs = append(segs, segment{s, a, b})
+	}
+	return coverBy(segs, b, to, s-1)
+}
+
+// Collect joins what happened to the campaign in [from, to), Unix seconds (see Source for open ends), keeping the sets of
+// want.
+func Collect(ctx context.Context, src Source, c campaign.ID, from, to int64, want Metrics) (*Accumulator, error) {
+	a := NewAccumulator(want)
+	return a, a.Collect(ctx, src, c, from, to)
+}
+
+// Collect joins what happened to the campaign in [from, to) to what a holds.
+func (a *Accumulator) Collect(ctx context.Context, src Source, c campaign.ID, from, to int64) error {
+	if from == open {
+		var err error
+		if from, err = a.closedDays(ctx, src, c, to); err != nil {
+			return err
+		}
+	}
+	for _, s := range cover(nil, from, to) {
+		if s.span == 0 {
+			if err := src.Facts(ctx, c, s.from, s.to, a.Add); err != nil {
+				return err
+			}
+			continue
+		}
+		err := src.Rows(ctx, c, s.span, s.from, s.to, func(_ int64, counts, sets []byte) error { return a.Or(counts, sets) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// closedDays joins the lifetime row if it ends before to, and says where the rest begins.
+func (a *Accumulator) closedDays(ctx context.Context, src Source, c campaign.ID, to int64) (rest int64, err error) {
+	rest = open
+	err = src.Rows(ctx, c, Lifetime, 0, 1, func(_ int64, counts, sets []byte) error {
+		if err := a.head.read(counts); err != nil || a.head.through > to {
+			return err
+		}
+		rest = a.head.through
+		return a.or(&a.head, sets)
+	})
+	return rest, err
+}
+
+// life is what ever happened to a campaign, without sets.
+type life struct {
+	count       [NumMetrics]uint64
+	first, last int64 // first > last when nothing happened
+}
+
+func readLife(ctx context.Context, src Source, c campaign.ID) (life, error) {
+	a, rest := NewAccumulator(0), open
+	err := src.Counts(ctx, c, Lifetime, 0, 1, func(_ int64, counts, _ []byte) error {
+		err := a.OrCounts(counts)
+		rest = a.head.through
+		return err
+	})
+	if err == nil {
+		err = src.Counts(ctx, c, Day, rest, noLast, func(_ int64, counts, _ []byte) error { return a.OrCounts(counts) })
+	}
+	return life{a.Count, a.First, a.Last}, err
+}
+
+// widen opens the ends of a range beyond which nothing happened: an open range is answered from fewer rows.
+func (l life) widen(from, to int64) (int64, int64) {
+	if from <= l.first {
+		from = open
+	}
+	if to > l.last {
+		to = noLast
+	}
+	return from, to
+}
