@@ -1,0 +1,117 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"monterey/internal/fault"
+)
+
+// maxBody bounds JSON bodies: ten thousand addresses fit.
+const maxBody = 4 << 20
+
+// readBody reads a JSON object into the struct v. No body is {}; null is absent; unknown fields are ignored. wrong are all
+// fields of a wrong type; err is a body that cannot be read (Malformed, TooLarge).
+func readBody(w http.ResponseWriter, r *http.Request, v reflect.Value) (wrong []fault.Field, err error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, fault.New(fault.TooLarge, "the body is larger than %d bytes", tooLarge.Limit)
+	}
+	if err != nil {
+		return nil, fault.Wrap(fault.Malformed, err, "the body could not be read")
+	}
+	if len(bytes.TrimSpace(body)) == 0 {
+		return nil, nil
+	}
+	if !json.Valid(body) {
+		return nil, fault.New(fault.Malformed, "the body is not valid JSON")
+	}
+	return decodeInto(v, body, []string{"body"}), nil
+}
+
+// decodeInto is json.Unmarshal that goes on after a field of a wrong type and names each.
+func decodeInto(v reflect.Value, raw json.RawMessage, loc []string) []fault.Field {
+	raw = bytes.TrimSpace(raw)
+	if bytes.Equal(raw, []byte("null")) {
+		return nil
+	}
+	at := func(name string) []string { return append(append([]string{}, loc...), name) }
+	_, own := v.Addr().Interface().(json.Unmarshaler)
+	switch {
+	case own:
+	case v.Kind() == reflect.Pointer:
+		elem := reflect.New(v.Type().Elem())
+		bad := decodeInto(elem.Elem(), raw, loc)
+		v.Set(elem)
+		return bad
+	case v.Kind() == reflect.Struct:
+		var fields map[string]json.RawMessage
+		if json.Unmarshal(raw, &fields) != nil {
+			return []fault.Field{{Loc: loc, Msg: "must be an object", Type: "object"}}
+		}
+		var bad []fault.Field
+		for i := range v.NumField() {
+			name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+			if value, ok := fields[name]; ok && v.Type().Field(i).IsExported() {
+				bad = append(bad, decodeInto(v.Field(i), value, at(name))...)
+			}
+		}
+		return bad
+	case v.Kind() == reflect.Slice:
+		var items []json.RawMessage
+		if json.Unmarshal(raw, &items) != nil {
+			return []fault.Field{{Loc: loc, Msg: "must be a list", Type: "list"}}
+		}
+		v.Set(reflect.MakeSlice(v.Type(), len(items), len(items)))
+		var bad []fault.Field
+		for i, item := range items {
+			if bytes.Equal(bytes.TrimSpace(item), []byte("null")) {
+				bad = append(bad, fault.Field{Loc: at(strconv.Itoa(i)), Msg: "must not be null", Type: "missing"})
+				continue
+			}
+			bad = append(bad, decodeInto(v.Index(i), item, at(strconv.Itoa(i)))...)
+		}
+		return bad
+	}
+	if err := json.Unmarshal(raw, v.Addr().Interface()); err != nil {
+		msg, kind := wrongType(v.Kind(), err, own)
+		return []fault.Field{{Loc: loc, Msg: msg, Type: kind}}
+	}
+	if v.Kind() == reflect.String && strings.ContainsRune(v.String(), 0) {
+		return []fault.Field{{Loc: loc, Msg: "must be text without NUL", Type: "format"}}
+	}
+	return nil
+}
+
+func wrongType(k reflect.Kind, err error, own bool) (msg, kind string) {
+	switch {
+	case own:
+		return err.Error(), "format" // ours: written to be shown
+	case k == reflect.String:
+		return "must be a string", "string"
+	case k == reflect.Bool:
+		return "must be true or false", "bool"
+	case k >= reflect.Int && k <= reflect.Uint64:
+		return "must be a whole number", "int"
+	}
+	return "has the wrong type", "type"
+}
+
+// missing tells of a body's field that is needed.
+func missing(name string) fault.Field {
+	return fault.Field{Loc: []string{"body", name}, Msg: "is needed", Type: "missing"}
+}
+
+// fieldsOf are the bad fields of an Invalid fault, for checks that ask a noun to validate.
+func fieldsOf(err error) []fault.Field {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return f.Fields
+	}
+	return nil
+}
