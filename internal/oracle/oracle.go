@@ -110,6 +110,9 @@ func (o *Oracle) Inserted() int { return len(o.events) + o.marks }
 // Received: see Inserted.
 func (o *Oracle) Received() int { return len(o.world.Events) + len(o.world.Marks) + o.world.Ignored }
 
+// Ignored is how many objects are of kinds that are no engagement.
+func (o *Oracle) Ignored() int { return o.world.Ignored }
+
 // findMachines marks the clicks of every window of at most 10 s in which one recipient clicked on three different links.
 func (o *Oracle) findMachines() {
 	clicks := map[string][]int{}

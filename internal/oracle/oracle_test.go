@@ -286,6 +286,8 @@ func TestEvents(t *testing.T) {
 	}
 	check(t, "newest", map[string]any{"event_type": "click", "occurred_at": "2025-06-15T12:03:25Z", "url": "https://x.example/2",
 		"actor": "machine", "recipient_email": "bob@b.example", "run_started_at": "2025-06-15T12:00:00Z", "bounce_type": nil}, list[0])
+	began := New(World{Marks: []Mark{{"7", Started, 10, nil}}, Events: []Event{{Campaign: "7", Type: "open", Address: "a@b", At: 10}}})
+	check(t, "in the second its run began", map[string]any{"run_started_at": "1970-01-01T00:00:10Z"}, began.Events(Filter{})[0])
 	check(t, "without a campaign", map[string]any{"provider_campaign_id": nil, "bounce_type": "hard", "run_started_at": nil},
 		o.Events(Filter{Addresses: []string{"eve@b.example"}})[0])
 }
