@@ -99,6 +99,8 @@ type life struct {
 	first, last int64 // first > last when nothing happened
 }
 
+func (l life) empty() bool { return l.first > l.last }
+
 func readLife(ctx context.Context, src Source, c campaign.ID) (life, error) {
 	a, rest := NewAccumulator(0), open
 	err := src.Counts(ctx, c, Lifetime, 0, 1, func(_ int64, counts, _ []byte) error {
