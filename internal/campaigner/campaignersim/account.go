@@ -96,14 +96,14 @@ func (c Campaign) Status(now time.Time) string {
 
 // Contact is somebody on the list. Its place in the list is its index elsewhere.
 type Contact struct {
-	EmailID          int64
-	Address          string // as the contact wrote it, which may be in capitals
-	First, Last      string
-	City             string
-	IP               string
-	Joined, Left     time.Time // Left zero = still there; who changes the address leaves, and joins with the new one
+	EmailID      int64
+	Address      string // as the contact wrote it, which may be in capitals
+	First, Last  string
+	City         string
+	IP           string
+	Joined, Left time.Time // Left zero = still there; who changes the address leaves, and joins with the new one
 	profile      profile
-	Successor int // the index of the contact with the new address; -1 = none
+	Successor    int // the index of the contact with the new address; -1 = none
 }
 
 // Event is something that happened. Its place in the list is its index elsewhere; the list is ordered by time.

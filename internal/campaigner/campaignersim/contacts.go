@@ -124,3 +124,5 @@ func readerIP(n int) string {
 }
 
 func pick[T any](rng *rand.Rand, from []T) T { return from[rng.IntN(len(from))] }
+
+func domainOf(address string) string { return strings.ToLower(address[strings.LastIndexByte(address, '@')+1:]) }

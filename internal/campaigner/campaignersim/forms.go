@@ -24,14 +24,14 @@ type TimeForm uint8
 
 // The forms of times.
 const (
-	RFC3339      TimeForm = iota + 1 // 2026-03-01T10:15:31Z
-	RFC3339Ticks                     // 2026-03-01T10:15:31.1234567Z; 1 to 7 digits
-	Offset                           // 2026-03-01T05:15:31-05:00
-	Spaced                           // 2026-03-01 10:15:31Z
-	Zoneless                         // 2026-03-01T10:15:31.123, in Forms.Zone
-	SpacedZoneless                   // 2026-03-01 10:15:31, in Forms.Zone
-	UnixSeconds                      // 1772360131
-	UnixMillis                       // 1772360131123
+	RFC3339        TimeForm = iota + 1 // 2026-03-01T10:15:31Z
+	RFC3339Ticks                       // 2026-03-01T10:15:31.1234567Z; 1 to 7 digits
+	Offset                             // 2026-03-01T05:15:31-05:00
+	Spaced                             // 2026-03-01 10:15:31Z
+	Zoneless                           // 2026-03-01T10:15:31.123, in Forms.Zone
+	SpacedZoneless                     // 2026-03-01 10:15:31, in Forms.Zone
+	UnixSeconds                        // 1772360131
+	UnixMillis                         // 1772360131123
 )
 
 var timeForms = [...]TimeForm{RFC3339, RFC3339Ticks, Offset, Spaced, Zoneless, SpacedZoneless, UnixSeconds, UnixMillis}
@@ -85,7 +85,7 @@ func ambiguous(t time.Time) bool {
 // saysCount tells whether a run's Campaign Sent brings the number of mails.
 func (f Forms) saysCount(rng *rand.Rand) bool { return f.Plain || rng.IntN(4) > 0 }
 
-var typeNames = map[Kind]string{SendingStarted: "Campaign Sending Started", Sent: "Campaign Sent", Open: "Campaign Opened",
+var typeNames = [...]string{SendingStarted: "Campaign Sending Started", Sent: "Campaign Sent", Open: "Campaign Opened",
 	Click: "Campaign Clicked", HardBounce: "Contact Bounced", Unsubscribe: "List-Unsubscribe", Subscribe: "List Subscribe",
 	AddressChanged: "Contact E-mail Changed"}
 

@@ -10,13 +10,13 @@ import (
 // maker makes up what happens in an account. It goes through campaigns in the order of their start.
 type maker struct {
 	*rand.Rand
-	a       *Account
-	gone    []time.Time // when a contact was lost for good: bounced hard, unsubscribed or complained; zero = was not
-	begin   time.Time
-	number  int     // of campaigns begun
-	pace    float64 // how long everything takes, compared with real life
-	out     []Event // of the campaign at work
-	opened  []bool  // by contact, in the campaign at work
+	a      *Account
+	gone   []time.Time // when a contact was lost for good: bounced hard, unsubscribed or complained; zero = was not
+	begin  time.Time
+	number int     // of campaigns begun
+	pace   float64 // how long everything takes, compared with real life
+	out    []Event // of the campaign at work
+	opened []bool  // by contact, in the campaign at work
 }
 
 func newMaker(a *Account) *maker {
