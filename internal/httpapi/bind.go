@@ -42,10 +42,11 @@ type inputChecker interface {
 
 // env is what a check may need.
 type env struct {
-	now  time.Time
-	zone func() (*time.Location, error) // the workspace's
-	// filter names what the list was filtered and sorted by, for cursors.
-	filter string
+	now    time.Time
+	zone   func() (*time.Location, error) // the workspace's
+	filter string                         // what the list is filtered and sorted by, for cursors
+	// allowPrivate lets a provider be at a private address.
+	allowPrivate bool
 }
 
 var checkerType = reflect.TypeFor[checker]()

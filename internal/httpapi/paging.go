@@ -16,20 +16,33 @@ import (
 	"monterey/internal/page"
 )
 
-// PageParams are the parameters of a list; S says by what it can be sorted.
-type PageParams[S choice] struct {
-	Page     int      `query:"page" minimum:"1" maximum:"1000000000" default:"1" doc:"Number of the page, from 1"`
-	PageSize int      `query:"page_size" minimum:"1" maximum:"500" default:"50" doc:"Items on a page"`
-	Sort     oneOf[S] `query:"sort" doc:"Field to sort by; with - descending. Unknown values come last, ids break ties"`
+// PageParams are the parameters of a list.
+type PageParams struct {
+	Page     int `query:"page" minimum:"1" maximum:"1000000000" default:"1" doc:"Number of the page, from 1"`
+	PageSize int `query:"page_size" minimum:"1" maximum:"500" default:"50" doc:"Items on a page"`
+}
+
+func (p PageParams) params() page.Params { return page.Params{Number: max(p.Page, 1), Size: p.size()} }
+
+// SortedParams are the parameters of a list that can be sorted; S says by what.
+type SortedParams[S choice] struct {
+	PageParams
+	SortParam[S]
+}
+
+// SortParam is the parameter sort.
+type SortParam[S choice] struct {
+	Sort oneOf[S] `query:"sort" doc:"Field to sort by; with - descending. Unknown values come last, ids break ties"`
 }
 
 // params is the page asked for; without a sort the list's own default.
-func (p PageParams[S]) params() page.Params {
-	field, desc := strings.CutPrefix(string(p.Sort), "-")
-	return page.Params{Number: max(p.Page, 1), Size: p.size(), Sort: strings.TrimPrefix(field, "-"), Desc: desc}
+func (p SortedParams[S]) params() page.Params {
+	out := p.PageParams.params()
+	out.Sort, out.Desc = strings.CutPrefix(string(p.Sort), "-")
+	return out
 }
 
-func (p PageParams[S]) size() int {
+func (p PageParams) size() int {
 	if p.PageSize == 0 {
 		return page.DefaultSize
 	}
@@ -65,7 +78,7 @@ func newList[T, W any](p page.Params, got page.Of[T], wire func(T) W) ListOf[W] 
 
 // CursorParams are the parameters of a list that can also be walked by cursor.
 type CursorParams[S choice] struct {
-	PageParams[S]
+	SortedParams[S]
 	Cursor string `query:"cursor" doc:"The next_cursor of the page before, in place of page; the filters must be the same"`
 
 	after  *cursor // where the page begins, or nil

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -37,6 +38,16 @@ func (p *pathID) set(raw []string) (msg, kind string) {
 	}
 	p.UUID = id
 	return "", ""
+}
+
+// UnmarshalJSON reads an id in a body.
+func (p *pathID) UnmarshalJSON(b []byte) error {
+	id, ok := parseUUID(strings.Trim(string(b), `"`))
+	if !ok {
+		return errors.New("must be an id (a UUID)")
+	}
+	p.UUID = id
+	return nil
 }
 
 func (pathID) Schema(huma.Registry) *huma.Schema { return idSchema() }

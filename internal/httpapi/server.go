@@ -99,4 +99,10 @@ func newAPI(cfg Config) *api {
 func (a *api) routes() {
 	a.systemRoutes()
 	a.meRoutes()
+	a.workspaceRoutes()
+	a.membershipRoutes()
+	a.apiKeyRoutes()
+	a.connectionRoutes()
+	a.campaignRoutes()
+	a.runRoutes()
 }
