@@ -36,17 +36,22 @@ type checker interface {
 	check(e env) ([]fault.Field, error)
 }
 
+// rawReader is an input that reads the request's body itself, up to limit bytes.
+type rawReader interface {
+	read(w http.ResponseWriter, r *http.Request, limit int64) error
+}
+
 type inputChecker interface {
 	checkInput(e env) ([]fault.Field, error)
 }
 
 // env is what a check may need.
 type env struct {
-	now    time.Time
-	zone   func() (*time.Location, error) // the workspace's
-	filter string                         // what the list is filtered and sorted by, for cursors
-	// allowPrivate lets a provider be at a private address.
-	allowPrivate bool
+	now          time.Time
+	zone         func() (*time.Location, error) // the workspace's
+	filter       string                         // what the list is filtered and sorted by, for cursors
+	allowPrivate bool                           // a provider may be at a private address
+	maxRaw       int64                          // bytes of a body that the input reads itself
 }
 
 var checkerType = reflect.TypeFor[checker]()
@@ -77,8 +82,9 @@ func (b *binder) collect(reg huma.Registry, t reflect.Type, at []int) {
 		f, index := t.Field(i), append(slices.Clone(at), i)
 		switch {
 		case f.Anonymous:
+			n := len(b.checkers)
 			b.collect(reg, f.Type, index)
-			if reflect.PointerTo(f.Type).Implements(checkerType) {
+			if len(b.checkers) == n && reflect.PointerTo(f.Type).Implements(checkerType) { // else it is the inner struct's, lent
 				b.checkers = append(b.checkers, index)
 			}
 		case f.Name == "Body":
@@ -140,6 +146,11 @@ func (b *binder) bind(in any, w http.ResponseWriter, r *http.Request, op *operat
 			return nil, err
 		}
 		wrong = append(wrong, bad...)
+	}
+	if in, ok := in.(rawReader); ok && len(wrong) == 0 {
+		if err := in.read(w, r, e.maxRaw); err != nil {
+			return nil, err
+		}
 	}
 	return b.check(v, e, wrong)
 }

@@ -39,8 +39,10 @@ func newHuma(rt *router, version string) huma.API {
 // schemaName is the name of a wire type in the document: campaignWire is Campaign, a list of them CampaignList.
 func schemaName(t reflect.Type, hint string) string {
 	name := strings.ReplaceAll(huma.DefaultSchemaNamer(t, hint), "Wire", "")
-	if item, ok := strings.CutPrefix(name, "ListOf"); ok {
-		return item + "List"
+	for _, prefix := range []string{"ListOf", "Changes"} {
+		if item, ok := strings.CutPrefix(name, prefix); ok {
+			return item + "List"
+		}
 	}
 	return name
 }

@@ -105,4 +105,9 @@ func (a *api) routes() {
 	a.connectionRoutes()
 	a.campaignRoutes()
 	a.runRoutes()
+	a.eventRoutes()
+	a.webhookRoutes()
+	a.bounceRoutes()
+	a.suppressionRoutes()
+	a.deliveryRoutes()
 }

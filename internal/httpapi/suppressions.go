@@ -1,0 +1,179 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"monterey/internal/fault"
+	"monterey/internal/page"
+	"monterey/internal/recipient"
+	"monterey/internal/suppression"
+)
+
+func (a *api) suppressionRoutes() {
+	const tag = "Suppression"
+	handle(a, operation{ID: "listSuppressions", Method: http.MethodGet, Path: "/suppressions/", Tag: tag, Rule: viewer,
+		Summary: "List addresses never to mail again"}, a.listSuppressions)
+	handle(a, operation{ID: "exportSuppressions", Method: http.MethodGet, Path: "/suppressions/export", Tag: tag, Rule: viewer,
+		Summary: "Export them as CSV, or NDJSON by Accept", Description: "Streamed. A failure cuts the connection, so that a half file never looks whole."}, a.exportSuppressions)
+	const summary, text = "Check addresses before a mailing", "Up to 10 000 addresses, answered in the order asked."
+	handle(a, operation{ID: "checkSuppressions", Method: http.MethodPost, Path: "/suppressions/check", Tag: tag, Rule: viewer,
+		Summary: summary, Description: text}, a.checkSuppressions)
+	handle(a, operation{ID: "checkHistoricalBounces", Method: http.MethodPost, Path: "/historical-bounces/check", Tag: tag, Rule: viewer,
+		Summary: summary, Description: text + " The same as /suppressions/check."}, a.checkSuppressions)
+}
+
+type suppressionWire struct {
+	Email     string    `json:"email" example:"bob@example.com"`
+	Reasons   []string  `json:"reasons" enum:"hard_bounce,complaint,unsubscribe" example:"hard_bounce"`
+	Since     time.Time `json:"since" doc:"The earliest reason"`
+	UpdatedAt time.Time `json:"updated_at" doc:"When the newest reason was added"`
+}
+
+func wireSuppression(e suppression.Entry) suppressionWire {
+	w := suppressionWire{Email: e.Address, Reasons: []string{}, Since: e.Since.UTC(), UpdatedAt: e.UpdatedAt.UTC()}
+	for _, c := range e.Causes {
+		w.Reasons = append(w.Reasons, c.Reason.String())
+	}
+	return w
+}
+
+type suppressionSorts struct{}
+
+func (suppressionSorts) choices() []string { return sortable("since", "updated_at", "email") }
+
+type suppressionReasons struct{}
+
+func (suppressionReasons) all() []suppression.Reason { return suppression.Reasons }
+
+// SuppressionFilter are the filters of suppressed addresses.
+type SuppressionFilter struct {
+	Reason      enumList[suppression.Reason, suppressionReasons] `query:"reason" example:"hard_bounce"`
+	Email       addressList                                      `query:"email" example:"bob@example.com"`
+	UpdatedFrom moment                                           `query:"updated_from" doc:"Only what changed then or later" example:"2026-01-31T09:30:00Z"`
+
+	updatedFrom time.Time
+}
+
+func (p *SuppressionFilter) check(e env) ([]fault.Field, error) {
+	if p.UpdatedFrom.given() {
+		loc, err := e.zone()
+		if err != nil {
+			return nil, err
+		}
+		p.updatedFrom = p.UpdatedFrom.start(loc)
+	}
+	return nil, nil
+}
+
+func (p *SuppressionFilter) filter() suppression.Filter {
+	return suppression.Filter{Reasons: p.Reason, Address: p.Email, UpdatedFrom: p.updatedFrom}
+}
+
+type suppressionListWire struct {
+	ListOf[suppressionWire]
+	AsOf time.Time `json:"as_of" doc:"Everything received before is in the list"`
+}
+
+func (a *api) listSuppressions(ctx context.Context, c call, in *struct {
+	SortedParams[suppressionSorts]
+	SuppressionFilter
+}) (out suppressionListWire, err error) {
+	if out.AsOf, err = a.Deliveries.AsOf(ctx, c.Caller); err != nil {
+		return out, err
+	}
+	out.AsOf = out.AsOf.UTC()
+	got, err := a.Suppressions.ListSuppressions(ctx, c.Caller, suppression.ListParams{Filter: in.filter(), Params: in.params()})
+	out.ListOf = newList(in.params(), got, wireSuppression)
+	return out, err
+}
+
+func (a *api) exportSuppressions(ctx context.Context, c call, in *struct {
+	SortParam[suppressionSorts]
+	SuppressionFilter
+	Raw bool `query:"raw" doc:"Leave cells as they are that a spreadsheet would run as a formula"`
+}) (*export[suppressionWire], error) {
+	p := suppression.ListParams{Filter: in.filter(), Params: page.Params{Number: 1, Size: exportChunk, Sort: "since"}}
+	if in.Sort != "" {
+		p.Sort, p.Desc = strings.CutPrefix(string(in.Sort), "-")
+	}
+	over := false
+	return &export[suppressionWire]{
+		name: "suppressions", raw: in.Raw, line: func(w suppressionWire) any { return w },
+		next: func() ([]suppressionWire, error) {
+			if over {
+				return nil, nil
+			}
+			got, err := a.Suppressions.ListSuppressions(ctx, c.Caller, p)
+			p.Number++
+			over = len(got.Items) < p.Size
+			return newList(p.Params, got, wireSuppression).Items, err
+		},
+	}, nil
+}
+
+const maxChecked = 10_000
+
+type checkBody struct {
+	Emails []string `json:"emails,omitempty" required:"true" maxItems:"10000" example:"bob@example.com,eve@example.com"`
+}
+
+func (b *checkBody) check(env) ([]fault.Field, error) {
+	switch {
+	case b.Emails == nil:
+		return []fault.Field{missing("emails")}, nil
+	case len(b.Emails) > maxChecked:
+		return []fault.Field{{Loc: []string{"body", "emails"}, Msg: "must have 10000 addresses at most", Type: "length"}}, nil
+	}
+	return nil, nil
+}
+
+type checkWire struct {
+	AsOf  time.Time     `json:"as_of" doc:"Everything received before is in the answer"`
+	Items []checkedWire `json:"items" doc:"In the order asked"`
+}
+
+type checkedWire struct {
+	Email      string      `json:"email" doc:"As asked" example:"bob@example.com"`
+	Suppressed bool        `json:"suppressed"`
+	Reasons    []causeWire `json:"reasons"`
+}
+
+type causeWire struct {
+	Reason     string    `json:"reason" enum:"hard_bounce,complaint,unsubscribe" example:"hard_bounce"`
+	OccurredAt time.Time `json:"occurred_at"`
+	Source     string    `json:"source" enum:"webhook,sync" example:"webhook"`
+	ID         uuid.UUID `json:"id" format:"uuid" doc:"Of the event"`
+}
+
+func (a *api) checkSuppressions(ctx context.Context, c call, in *struct{ Body checkBody }) (out checkWire, err error) {
+	if out.AsOf, err = a.Deliveries.AsOf(ctx, c.Caller); err != nil {
+		return out, err
+	}
+	out.AsOf = out.AsOf.UTC()
+	seen, addresses := map[string]bool{}, []string{}
+	for _, email := range in.Body.Emails {
+		if n := recipient.Normalise(email); !seen[n] {
+			seen[n] = true
+			addresses = append(addresses, n)
+		}
+	}
+	causes, err := a.Suppressions.CheckSuppressions(ctx, c.Caller, addresses)
+	if err != nil {
+		return out, err
+	}
+	out.Items = make([]checkedWire, 0, len(in.Body.Emails))
+	for _, email := range in.Body.Emails {
+		w := checkedWire{Email: email, Reasons: []causeWire{}}
+		for _, cause := range causes[recipient.Normalise(email)] {
+			w.Reasons = append(w.Reasons, causeWire{cause.Reason.String(), cause.OccurredAt.UTC(), cause.Source.String(), cause.Event.UUID})
+		}
+		w.Suppressed = len(w.Reasons) > 0
+		out.Items = append(out.Items, w)
+	}
+	return out, nil
+}
