@@ -41,17 +41,17 @@ var employers = [...]string{"northgate-logistics", "bluepeak-insurance", "fernhi
 
 // profile is how somebody treats mail.
 type profile struct {
-	open, click float64 // the chance to open a mail, and to click in one that was opened
-	dead        bool    // there is no such mailbox
-	scanner     bool    // the company's gateway follows the links of incoming mail
+	open, click float64   // the chance to open a mail, and to click in one that was opened
+	deadFrom    time.Time // from when there is no such mailbox; zero = there is
+	scanner     bool      // the company's gateway follows the links of incoming mail
 	zone        *time.Location
-	company     bool
 }
 
 // contactMaker makes contacts with addresses of their own.
 type contactMaker struct {
 	*rand.Rand
 	begin time.Time
+	span  time.Duration // of the history
 	taken map[string]bool
 }
 
@@ -59,7 +59,13 @@ func (m *contactMaker) contact(index int) Contact {
 	first, last := pick(m.Rand, firstNames[:]), pick(m.Rand, lastNames[:])
 	city := pick(m.Rand, cities[:])
 	domain, isCompany := m.domain()
-	p := profile{dead: m.IntN(1000) < 12, company: isCompany, zone: time.FixedZone("", city.hours*3600)}
+	p := profile{zone: time.FixedZone("", city.hours*3600)}
+	switch n := m.IntN(1000); { // some were never right, some go stale
+	case n < 6:
+		p.deadFrom = m.begin
+	case n < 26:
+		p.deadFrom = m.begin.Add(time.Duration(m.Float64() * float64(m.span)))
+	}
 	switch n := m.IntN(100); { // a list has readers, passers-by and sleepers
 	case n < 20:
 		p.open, p.click = 0.62, 0.22
@@ -125,4 +131,6 @@ func readerIP(n int) string {
 
 func pick[T any](rng *rand.Rand, from []T) T { return from[rng.IntN(len(from))] }
 
-func domainOf(address string) string { return strings.ToLower(address[strings.LastIndexByte(address, '@')+1:]) }
+func domainOf(address string) string {
+	return strings.ToLower(address[strings.LastIndexByte(address, '@')+1:])
+}

@@ -2,6 +2,7 @@ package campaignersim
 
 import (
 	"cmp"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -13,14 +14,15 @@ type maker struct {
 	a      *Account
 	gone   []time.Time // when a contact was lost for good: bounced hard, unsubscribed or complained; zero = was not
 	begin  time.Time
-	number int     // of campaigns begun
-	pace   float64 // how long everything takes, compared with real life
-	out    []Event // of the campaign at work
-	opened []bool  // by contact, in the campaign at work
+	number int            // of campaigns begun
+	names  map[string]int // how many campaigns were named so
+	pace   float64        // how long everything takes, compared with real life
+	out    []Event        // of the campaign at work
+	opened []bool         // by contact, in the campaign at work
 }
 
 func newMaker(a *Account) *maker {
-	m := &maker{Rand: rand.New(rand.NewPCG(a.options.Seed, 2)), a: a, pace: 1}
+	m := &maker{Rand: rand.New(rand.NewPCG(a.options.Seed, 2)), a: a, pace: 1, names: map[string]int{}}
 	m.begin = a.options.Now.AddDate(0, 0, -a.options.Days)
 	return m
 }
@@ -29,10 +31,11 @@ func newMaker(a *Account) *maker {
 func (m *maker) history() []Event {
 	all := m.people()
 	o := m.a.options
+	first := m.IntN(len(themes))
 	step := o.Now.Sub(m.begin) / time.Duration(o.Campaigns)
 	for k := range o.Campaigns {
 		start := m.workingHour(m.begin.Add(time.Duration(k)*step), step)
-		all = append(all, m.campaign(pick(m.Rand, themes[:]), start, 100)...)
+		all = append(all, m.campaign(themes[(first+k)%len(themes)], start, 100)...)
 	}
 	slices.SortStableFunc(all, func(a, b Event) int { return a.At.Compare(b.At) })
 	return all
@@ -56,7 +59,7 @@ func (m *maker) workingHour(from time.Time, step time.Duration) (t time.Time) {
 // people makes the list of contacts up, and what of its own accord happens to it.
 func (m *maker) people() (events []Event) {
 	o := m.a.options
-	cm := contactMaker{Rand: m.Rand, begin: m.begin, taken: map[string]bool{}}
+	cm := contactMaker{Rand: m.Rand, begin: m.begin, span: o.Now.Sub(m.begin), taken: map[string]bool{}}
 	for i := range o.Recipients {
 		m.a.contacts = append(m.a.contacts, cm.contact(i))
 	}
@@ -97,6 +100,9 @@ func (m *maker) onList(contact int, at time.Time) bool {
 func (m *maker) campaign(th theme, start time.Time, percent int) []Event {
 	m.number++
 	c := m.a.campaign(m.Rand, m.number, th, start)
+	if m.names[c.Name]++; m.names[c.Name] > 1 {
+		c.Name = fmt.Sprintf("%s (%d)", c.Name, m.names[c.Name])
+	}
 	index := len(m.a.Campaigns())
 	m.out, m.opened = nil, make([]bool, len(m.a.contacts))
 	share := min(percent, th.share[0]+m.IntN(th.share[1]-th.share[0]+1))
@@ -146,15 +152,16 @@ func (m *maker) run(c *Campaign, index int, th theme, start time.Time, to []int)
 func (m *maker) mail(e Event, links int, pull float64) {
 	contact := &m.a.contacts[e.Contact]
 	p := contact.profile
+	dead := !p.deadFrom.IsZero() && p.deadFrom.Before(e.At)
 	switch n := m.IntN(1000); {
-	case p.dead && n < 850:
+	case dead && n < 850:
 		m.bounce(e, HardBounce)
 		return
-	case p.dead || n < 6:
+	case dead || n < 6:
 		m.bounce(e, SoftBounce)
 		return
 	}
-	if p.scanner && m.IntN(100) < 35 {
+	if p.scanner && m.IntN(100) < 12 {
 		m.burst(e, links)
 	}
 	opens := m.Float64() < min(0.97, p.open*pull)
