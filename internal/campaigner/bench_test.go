@@ -2,6 +2,7 @@ package campaigner
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"testing"
 	"time"
@@ -50,5 +51,28 @@ func BenchmarkDecode(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// The yardstick: the standard decoder reading the same fields of the same body, and concluding nothing from them.
+func BenchmarkStandardLibrary(b *testing.B) {
+	one := click(b)
+	b.SetBytes(int64(len(one)))
+	b.ReportAllocs()
+	for b.Loop() {
+		var o struct {
+			ID         json.RawMessage `json:"id"`
+			Key        string          `json:"key"`
+			Type       string          `json:"type"`
+			Email      string          `json:"email"`
+			ClickedOn  string          `json:"clicked_on"`
+			CampaignID json.RawMessage `json:"campaign_id"`
+			ClickURL   string          `json:"click_url"`
+			URLID      json.RawMessage `json:"url_id"`
+			IP         string          `json:"ip"`
+		}
+		if err := json.Unmarshal(one, &o); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

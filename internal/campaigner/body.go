@@ -18,7 +18,6 @@ type reader struct {
 	body    []byte
 	start   int // of the JSON in body: behind a byte order mark
 	dec     *jsontext.Decoder
-	array   bool
 	objects int // entered so far
 }
 
@@ -35,8 +34,7 @@ func newReader(body []byte) *reader {
 // next enters the next object; false when there is none. All fields of the one before must have been read.
 func (r *reader) next() (bool, error) {
 	kind := r.dec.PeekKind()
-	if kind == '[' && r.objects == 0 && !r.array {
-		r.array = true
+	if kind == '[' && r.objects == 0 {
 		_, _ = r.dec.ReadToken() // was peeked at
 		kind = r.dec.PeekKind()
 	}
