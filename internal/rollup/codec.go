@@ -43,6 +43,8 @@ var errCorrupt = errors.New("rollup: a stored row is damaged")
 
 func corrupt(what string) error { return fmt.Errorf("%w: %s", errCorrupt, what) }
 
+func cutOff() error { return corrupt("a set is cut off") }
+
 // Marshal writes the row in its two parts. It may turn sets into Roaring's run form, which changes none of them.
 func (r *Row) Marshal() (counts, sets []byte) {
 	counts = make([]byte, 0, 64)
@@ -187,7 +189,7 @@ func (h *header) read(counts []byte) error {
 // bytes are those of the metric's set, which must have one.
 func (h *header) bytes(m Metric, sets []byte) ([]byte, error) {
 	if h.to[m] > uint64(len(sets)) {
-		return nil, corrupt("a set is cut off")
+		return nil, cutOff()
 	}
 	return sets[h.from[m]:h.to[m]], nil
 }

@@ -146,11 +146,17 @@ func FuzzUnmarshal(f *testing.F) {
 	f.Fuzz(func(t *testing.T, counts, sets []byte) {
 		row, err := Unmarshal(counts, sets)
 		if err != nil {
+			_ = NewAccumulator(AllMetrics).Or(counts, sets) // looks less closely, but must not panic
 			if !errors.Is(err, errCorrupt) {
 				t.Fatalf("not said to be damaged: %v", err)
 			}
 			return
 		}
+		acc := NewAccumulator(AllMetrics)
+		if err := acc.Or(counts, sets); err != nil {
+			t.Fatalf("good for Unmarshal, but not for Or: %v", err)
+		}
+		sameAccumulator(t, acc, row)
 		row.Add(Fact{At: 1, Recipient: 70_000, Type: event.Click})
 		other := NewRow()
 		other.Set[Open] = roaring.BitmapOf(1, 2, 100_000)

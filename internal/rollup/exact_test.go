@@ -76,7 +76,7 @@ func drawScene(t *rapid.T) scene {
 				s.count(c.ID, through, batch)
 				batch = nil
 			}
-			s.edges = append(s.edges, time.Unix(f.At, 0), time.Unix(f.At+1, 0))
+			s.edges = append(s.edges, time.Unix(f.At, 0), time.Unix(f.At+1, 0), time.Unix(f.At, 5e8))
 		}
 		s.count(c.ID, through, batch)
 		for range r.IntN(4) {
@@ -93,7 +93,8 @@ func drawScene(t *rapid.T) scene {
 	}
 	for range 20 {
 		e := time.Unix(at(), 0)
-		s.edges = append(s.edges, e, e.Add(-time.Duration(r.Int64N(1e9))), e.Truncate(15*time.Minute), e.Truncate(24*time.Hour))
+		s.edges = append(s.edges, e, e.Add(-time.Duration(r.Int64N(1e9))), e.Truncate(15*time.Minute), e.Truncate(24*time.Hour),
+			e.Truncate(15*time.Minute).Add(-time.Second/2))
 	}
 	if r.IntN(2) == 0 {
 		s.human = middle

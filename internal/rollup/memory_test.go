@@ -163,3 +163,16 @@ func (m *memory) Domains(_ context.Context, set *roaring.Bitmap, f func(string, 
 	}
 	return nil
 }
+
+// counting counts the rows that are read.
+type counting struct {
+	*memory
+	rows *int
+}
+
+func (c counting) Rows(ctx context.Context, id campaign.ID, s Span, from, to int64, f func(int64, []byte, []byte) error) error {
+	return c.memory.Rows(ctx, id, s, from, to, func(b int64, counts, sets []byte) error {
+		*c.rows++
+		return f(b, counts, sets)
+	})
+}

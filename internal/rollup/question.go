@@ -87,12 +87,12 @@ type question struct {
 	asOf      time.Time
 	humanAsOf time.Time
 	acc       *Accumulator // of the campaign worked out last
-	before    *Accumulator // bounces until the range's end
+	until     *Accumulator // its bounces until the range's end
 }
 
 func newQuestion(ctx context.Context, v View, asOf time.Time) (*question, error) {
 	human, err := v.HumanAsOf(ctx)
-	return &question{v: v, asOf: asOf, humanAsOf: human, acc: NewAccumulator(counted), before: NewAccumulator(1 << Bounce)}, err
+	return &question{v: v, asOf: asOf, humanAsOf: human, acc: NewAccumulator(counted), until: NewAccumulator(1 << Bounce)}, err
 }
 
 // subjects reads what is needed of each campaign.
@@ -159,25 +159,34 @@ func (q *question) blank(r Range) Statistics {
 	}
 }
 
-// rateBase is of all the runs that started before the range's end, with the events until then.
+// rateBase is of all the runs that started before the range's end, with the events until then. q.acc holds the range.
 func (q *question) rateBase(ctx context.Context, s *subject, r Range) (RateBase, error) {
 	until := Range{To: r.To}
-	_, to := until.seconds()
-	from, _ := r.seconds()
-	b := RateBase{Sent: s.sent(until)}
-	acc := q.acc
-	if from > s.life.first { // something happened before the range
-		acc = q.before
-		acc.Reset()
-		_, to = s.life.widen(open, to)
-		if s.life.count[Delivered]+s.life.count[Bounce] > 0 { // else there is nothing to be read
-			if err := acc.Collect(ctx, q.v, s.ID, open, to); err != nil {
-				return b, err
-			}
+	if err := q.bouncesUntil(ctx, s, r); err != nil {
+		return RateBase{}, err
+	}
+	c := Counts{Bounces: q.until.tally().counts(s.known).Bounces}
+	s.fillSent(&c, until, q.until.Count[Delivered], true)
+	return RateBase{c.Sent, c.Delivered}, nil
+}
+
+// bouncesUntil makes q.until hold the bounces, and the counts, until the range's end, where the rate base needs them.
+func (q *question) bouncesUntil(ctx context.Context, s *subject, r Range) error {
+	from, to := s.life.widen(r.seconds())
+	q.until.Reset()
+	if n, source := s.delivered(Range{To: r.To}, 0); n != nil && source == FromRuns || s.life.count[Delivered]+s.life.count[Bounce] == 0 {
+		return nil
+	}
+	switch {
+	case from == open: // the range is all there is until its end
+	case to == noLast: // the lifetime row is less to read than what comes before the range
+		return q.until.Collect(ctx, q.v, s.ID, open, noLast)
+	default:
+		if err := q.until.Collect(ctx, q.v, s.ID, open, from); err != nil {
+			return err
 		}
 	}
-	c := Counts{Bounces: acc.tally().counts(s.known).Bounces}
-	s.fillSent(&c, until, acc.Count[Delivered], true)
-	b.Delivered = c.Delivered
-	return b, nil
+	q.until.Count[Delivered] += q.acc.Count[Delivered]
+	q.until.Set(Bounce).Or(q.acc.Set(Bounce))
+	return nil
 }

@@ -37,7 +37,7 @@ func (s *Set) orRoaring(data []byte) error {
 		}
 		s.n += uint64(p.n - before)
 		if err != nil || used > len(bodies) {
-			return corrupt("a set is cut off")
+			return cutOff()
 		}
 		bodies = bodies[used:]
 	}
@@ -50,9 +50,8 @@ func (s *Set) orRoaring(data []byte) error {
 // roaringHeads splits data into the keys and sizes (4 bytes a container), the bits that tell which containers are runs
 // (nil = none), and the containers.
 func roaringHeads(data []byte) (heads, runs, bodies []byte, err error) {
-	short := corrupt("a set is cut off")
 	if len(data) < 8 {
-		return nil, nil, nil, short
+		return nil, nil, nil, cutOff()
 	}
 	cookie, n := binary.LittleEndian.Uint32(data), 0
 	data = data[4:]
@@ -60,7 +59,7 @@ func roaringHeads(data []byte) (heads, runs, bodies []byte, err error) {
 	case cookie&0xffff == cookieRuns:
 		n = int(cookie>>16) + 1
 		if len(data) < (n+7)/8 {
-			return nil, nil, nil, short
+			return nil, nil, nil, cutOff()
 		}
 		runs, data = data[:(n+7)/8], data[(n+7)/8:]
 	case cookie == cookieNoRuns:
@@ -77,18 +76,18 @@ func roaringHeads(data []byte) (heads, runs, bodies []byte, err error) {
 		skip += 4 * n
 	}
 	if len(data) < skip {
-		return nil, nil, nil, short
+		return nil, nil, nil, cutOff()
 	}
 	return data[:4*n], runs, data[skip:], nil
 }
 
 func (p *setPage) orRuns(data []byte) (used int, err error) {
 	if len(data) < 2 {
-		return 0, corrupt("a set is cut off")
+		return 0, cutOff()
 	}
 	n := int(binary.LittleEndian.Uint16(data))
 	if used = 2 + 4*n; used > len(data) {
-		return 0, corrupt("a set is cut off")
+		return 0, cutOff()
 	}
 	for i := 2; i < used; i += 4 {
 		first, more := binary.LittleEndian.Uint16(data[i:]), binary.LittleEndian.Uint16(data[i+2:])
