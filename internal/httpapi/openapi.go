@@ -10,6 +10,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"monterey/internal/fault"
 )
 
 const description = `Monterey keeps every event of your e-mail campaigns and answers how each campaign is doing.
@@ -73,7 +75,7 @@ func document[O any](a *api, op operation, b *binder) *huma.Operation {
 	}
 	d.Responses[strconv.Itoa(op.Status)] = success[O](reg, op)
 	for _, status := range errorsOf(op, b) {
-		d.Responses[strconv.Itoa(status)] = failure(reg, status)
+		d.Responses[strconv.Itoa(status)] = failure(a.huma.OpenAPI(), status)
 	}
 	return d
 }
@@ -113,11 +115,30 @@ func errorsOf(op operation, b *binder) []int {
 	return slices.Compact(all)
 }
 
-func failure(reg huma.Registry, status int) *huma.Response {
-	r := &huma.Response{
-		Description: http.StatusText(status),
-		Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: reg.Schema(reflect.TypeFor[problem](), true, "")}},
+// failure refers to what all operations say of a status.
+func failure(doc *huma.OpenAPI, status int) *huma.Response {
+	name := strings.ReplaceAll(http.StatusText(status), " ", "")
+	if doc.Components.Responses == nil {
+		doc.Components.Responses = map[string]*huma.Response{}
 	}
+	if doc.Components.Responses[name] == nil {
+		doc.Components.Responses[name] = failed(doc.Components.Schemas, status)
+	}
+	return &huma.Response{Ref: "#/components/responses/" + name}
+}
+
+func failed(reg huma.Registry, status int) *huma.Response {
+	example := problem{Type: "about:blank", Title: http.StatusText(status), Status: status, RequestID: "7Q2MZ6V4K3N5"}
+	for code, s := range statusOf {
+		if s == status && code != fault.Data {
+			example.Code, example.Detail = string(code), exampleDetails[code]
+		}
+	}
+	if status == http.StatusUnprocessableEntity {
+		example.Errors = []problemField{{Loc: []string{"query", "granularity"}, Msg: `"year" is none of: hour, day, week, month`, Type: "enum"}}
+	}
+	r := &huma.Response{Description: http.StatusText(status), Content: map[string]*huma.MediaType{
+		"application/problem+json": {Schema: reg.Schema(reflect.TypeFor[problem](), true, ""), Example: example}}}
 	switch status {
 	case http.StatusServiceUnavailable:
 		r.Headers = map[string]*huma.Param{"Retry-After": {Description: "Seconds to wait", Schema: &huma.Schema{Type: huma.TypeInteger}}}
@@ -127,7 +148,15 @@ func failure(reg huma.Registry, status int) *huma.Response {
 	return r
 }
 
-// finish makes the document say what is so: lists are never null.
+var exampleDetails = map[fault.Code]string{
+	fault.Invalid: "some fields are not valid", fault.Malformed: "the body is not valid JSON",
+	fault.Unauthorized: "the bearer token is unknown, expired or revoked", fault.Forbidden: "this needs the role editor; you are viewer",
+	fault.NotFound: "there is no such campaign", fault.Conflict: "another campaign has this id at the provider",
+	fault.TooLarge: "the body is larger than 4194304 bytes", fault.Unavailable: "the store cannot take it now",
+	fault.Internal: "internal error; the log knows it as request 7Q2MZ6V4K3N5",
+}
+
+// finish makes the document say what is so: lists are never null, and an enum that may be null says null.
 func finish(s *huma.Schema) {
 	if s == nil {
 		return
@@ -135,6 +164,10 @@ func finish(s *huma.Schema) {
 	if s.Type == huma.TypeArray {
 		s.Nullable = false
 	}
+	if s.Nullable && s.Enum != nil && !slices.Contains(s.Enum, nil) {
+		s.Enum = append(s.Enum, nil)
+	}
+	s.AdditionalProperties = nil // true is what JSON Schema takes for granted
 	finish(s.Items)
 	for _, p := range s.Properties {
 		finish(p)

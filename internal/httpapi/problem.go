@@ -35,6 +35,7 @@ var statusOf = map[fault.Code]int{
 	fault.Unauthorized: http.StatusUnauthorized, fault.Forbidden: http.StatusForbidden, fault.NotFound: http.StatusNotFound,
 	fault.Conflict: http.StatusConflict, fault.TooLarge: http.StatusRequestEntityTooLarge,
 	fault.Unavailable: http.StatusServiceUnavailable, fault.Data: http.StatusUnprocessableEntity,
+	fault.Internal: http.StatusInternalServerError,
 }
 
 // retryAfter is what a client is told to wait when the fault does not say.
@@ -44,16 +45,12 @@ const retryAfter = 2 * time.Second
 // An error that is no fault shows nothing of itself; its cause goes to the log.
 func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 	f, ok := errors.AsType[*fault.Error](err)
-	if !ok || statusOf[f.Code] == 0 {
+	if !ok || f.Code == fault.Internal || statusOf[f.Code] == 0 {
 		if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
 			return // the client went away: nobody reads an answer
 		}
 		log.ErrorContext(r.Context(), "request failed", "request_id", requestID(r), "method", r.Method, "path", r.URL.Path, "err", err)
 		f = fault.New(fault.Internal, "internal error; the log knows it as request %s", requestID(r))
-	}
-	status := statusOf[f.Code]
-	if status == 0 {
-		status = http.StatusInternalServerError
 	}
 	code, detail := f.Code, f.Message
 	switch code {
@@ -69,7 +66,7 @@ func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 		}
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 	}
-	p := problem{Status: status, Detail: detail, Code: string(code)}
+	p := problem{Status: statusOf[f.Code], Detail: detail, Code: string(code)}
 	for _, b := range f.Fields {
 		p.Errors = append(p.Errors, problemField(b))
 	}

@@ -12,6 +12,7 @@ import (
 	"monterey/internal/delivery"
 	"monterey/internal/event"
 	"monterey/internal/provider"
+	"monterey/internal/rollup"
 	"monterey/internal/suppression"
 	"monterey/internal/workspace"
 )
@@ -43,6 +44,7 @@ type Config struct {
 	Events       event.Store
 	Deliveries   delivery.Store
 	Suppressions suppression.Store
+	Statistics   rollup.Store
 	Intake       Intake
 	Replayer     Replayer
 	Keys         *provider.Keys
@@ -110,4 +112,5 @@ func (a *api) routes() {
 	a.bounceRoutes()
 	a.suppressionRoutes()
 	a.deliveryRoutes()
+	a.statisticsRoutes()
 }
