@@ -121,7 +121,7 @@ func CountEvents(ctx context.Context, src Source, c campaign.ID, s Selection, fr
 // hour at the near end of what is left: newest first at its end, else at its beginning. skip is how many rows of that
 // quarter hour come before it. Where there are not so many rows, what is left is empty.
 func Seek(ctx context.Context, src Source, c campaign.ID, s Selection, from, to, offset int64, newestFirst bool) (
-	near, far, skip int64, err error,
+	nearFrom, nearTo, skip int64, err error,
 ) {
 	k := counter{ctx: ctx, src: src, c: c, s: s, weights: s.weights()}
 	segs := cover(nil, from, to)
