@@ -249,7 +249,9 @@ func (w *walk) flush() {
 	}
 	p := &w.out[w.i]
 	p.Counts = t.counts(w.s.known)
-	w.s.fillSent(&p.Counts, w.cut(p), t.count[Delivered], false)
+	in := w.cut(p)
+	p.Partial = in.From != p.BucketStart || in.To != p.BucketEnd
+	w.s.fillSent(&p.Counts, in, t.count[Delivered], false)
 	p.NewUniqueOpens, p.NewUniqueClicks = w.fresh(Open), w.fresh(Click)
 	p.NewUniqueHumanOpens, p.NewUniqueHumanClicks = w.fresh(HumanOpen), w.fresh(HumanClick)
 	w.mark()
