@@ -6,6 +6,9 @@ import (
 	"flag"
 	"os"
 	"testing"
+
+	"github.com/pb33f/libopenapi"
+	validator "github.com/pb33f/libopenapi-validator"
 )
 
 var update = flag.Bool("update", false, "rewrite testdata/openapi.json")
@@ -88,5 +91,30 @@ func TestEveryOperationHasARule(t *testing.T) {
 	}
 	if len(ids) < 40 {
 		t.Errorf("only %d operations", len(ids))
+	}
+}
+
+// newValidator checks the document itself, and gives what checks answers against it.
+func newValidator(t *testing.T) validator.Validator {
+	t.Helper()
+	text, err := OpenAPI()
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := libopenapi.NewDocument(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, errs := validator.NewValidator(doc)
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	return v
+}
+
+func TestDocumentIsValid(t *testing.T) {
+	_, errs := newValidator(t).ValidateDocument()
+	for _, e := range errs {
+		t.Error(e)
 	}
 }

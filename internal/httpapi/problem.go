@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -45,10 +44,10 @@ const retryAfter = 2 * time.Second
 // An error that is no fault shows nothing of itself; its cause goes to the log.
 func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 	f, ok := errors.AsType[*fault.Error](err)
+	if r.Context().Err() != nil && (!ok || f.Code == fault.Unavailable) {
+		return // the client went away, which stopped the work: nobody reads an answer
+	}
 	if !ok || f.Code == fault.Internal || statusOf[f.Code] == 0 {
-		if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
-			return // the client went away: nobody reads an answer
-		}
 		log.ErrorContext(r.Context(), "request failed", "request_id", requestID(r), "method", r.Method, "path", r.URL.Path, "err", err)
 		f = fault.New(fault.Internal, "internal error; the log knows it as request %s", requestID(r))
 	}

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -97,11 +98,12 @@ func (a *api) exportSuppressions(ctx context.Context, c call, in *struct {
 	SuppressionFilter
 	Raw bool `query:"raw" doc:"Leave cells as they are that a spreadsheet would run as a formula"`
 }) (*export[suppressionWire], error) {
-	p := suppression.ListParams{Filter: in.filter(), Params: page.Params{Number: 1, Size: exportChunk, Sort: "since"}}
+	// By address, unless asked otherwise: what is added during the export moves rows only to where they were seen already.
+	p := suppression.ListParams{Filter: in.filter(), Params: page.Params{Number: 1, Size: exportChunk, Sort: "email"}}
 	if in.Sort != "" {
 		p.Sort, p.Desc = strings.CutPrefix(string(in.Sort), "-")
 	}
-	over := false
+	over, last := false, ""
 	return &export[suppressionWire]{
 		name: "suppressions", raw: in.Raw, line: func(w suppressionWire) any { return w },
 		next: func() ([]suppressionWire, error) {
@@ -111,6 +113,12 @@ func (a *api) exportSuppressions(ctx context.Context, c call, in *struct {
 			got, err := a.Suppressions.ListSuppressions(ctx, c.Caller, p)
 			p.Number++
 			over = len(got.Items) < p.Size
+			if p.Sort == "email" && !p.Desc {
+				got.Items = slices.DeleteFunc(got.Items, func(e suppression.Entry) bool { return e.Address <= last })
+			}
+			if n := len(got.Items); n > 0 {
+				last = got.Items[n-1].Address
+			}
 			return newList(p.Params, got, wireSuppression).Items, err
 		},
 	}, nil
