@@ -1,0 +1,128 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"monterey/internal/delivery"
+	"monterey/internal/event"
+	"monterey/internal/fault"
+	"monterey/internal/provider"
+	"monterey/internal/recipient"
+	"monterey/internal/workspace"
+)
+
+// maxReason bounds the reason that is kept of an object, in bytes.
+const maxReason = 500
+
+// batch is deliveries that are read and ready to be counted, in the inbox's order.
+type batch struct {
+	items   []Item
+	read    []readItem // one an item
+	objects int
+	counts  []delivery.Counts // of each delivery, once it is counted
+}
+
+// readItem is a delivery as its provider's decoder reads it.
+type readItem struct {
+	provider provider.Name
+	objects  []readObject
+}
+
+// readObject is an object with what its identity makes of it; id and hash are set where it is a report.
+type readObject struct {
+	delivery.Object
+	id   event.ID
+	hash recipient.Hash
+}
+
+// reader makes batches. It belongs to one goroutine.
+type reader struct {
+	store   Store
+	decoder Decoder
+	conns   map[provider.ID]readConnection
+	keys    map[workspace.ID]event.Key
+}
+
+type readConnection struct {
+	provider provider.Name
+	zone     *time.Location
+	until    time.Time // read again then: its zone may be changed
+}
+
+func newReader(s Store, d Decoder) *reader {
+	return &reader{store: s, decoder: d, conns: map[provider.ID]readConnection{}, keys: map[workspace.ID]event.Key{}}
+}
+
+func (r *reader) batch(ctx context.Context, items []Item, now time.Time) (*batch, error) {
+	b := &batch{items: items, read: make([]readItem, len(items))}
+	for i := range items {
+		it, err := r.item(ctx, &items[i], now)
+		if err != nil {
+			return nil, err
+		}
+		b.read[i], b.objects = it, b.objects+len(it.objects)
+	}
+	return b, nil
+}
+
+// item reads one delivery. An error is the store's; what is wrong with the data is in the objects.
+func (r *reader) item(ctx context.Context, it *Item, now time.Time) (readItem, error) {
+	conn, err := r.connection(ctx, it, now)
+	if err != nil {
+		return readItem{}, err
+	}
+	key, ok := r.keys[it.Workspace]
+	if !ok {
+		if key, err = r.store.IdentityKey(ctx, it.Workspace); err != nil {
+			return readItem{}, err
+		}
+		r.keys[it.Workspace] = key
+	}
+	objects := decode(r.decoder, it.Raw, conn.zone, it.ReceivedAt)
+	out := readItem{provider: conn.provider, objects: make([]readObject, len(objects))}
+	for i, o := range objects {
+		ro := readObject{Object: o}
+		if rep := o.Report; rep != nil {
+			ro.id = key.IDOf(string(conn.provider), rep.OccurredAt, rep.Identity)
+			ro.hash = recipient.HashOf(key, rep.Address)
+		}
+		out.objects[i] = ro
+	}
+	return out, nil
+}
+
+func (r *reader) connection(ctx context.Context, it *Item, now time.Time) (readConnection, error) {
+	if c, ok := r.conns[it.Connection]; ok && now.Before(c.until) {
+		return c, nil
+	}
+	conn, err := r.store.Connection(ctx, it.Workspace, it.Connection)
+	if err != nil {
+		return readConnection{}, err
+	}
+	zone, err := time.LoadLocation(conn.Timezone)
+	if err != nil {
+		return readConnection{}, fault.Wrap(fault.Internal, err, "the connection's time zone %q is unknown here", conn.Timezone)
+	}
+	c := readConnection{provider: conn.Provider, zone: zone, until: now.Add(keyTTL)}
+	r.conns[it.Connection] = c
+	return c, nil
+}
+
+// decode is d.Decode, but a panic of the decoder holds the one delivery that caused it.
+func decode(d Decoder, raw []byte, zone *time.Location, at time.Time) (objects []delivery.Object) {
+	defer func() {
+		if p := recover(); p != nil {
+			objects = []delivery.Object{{Fault: clip(fmt.Sprintf("the decoder failed: %v", p))}}
+		}
+	}()
+	return d.Decode(raw, zone, at)
+}
+
+func clip(s string) string {
+	if len(s) > maxReason {
+		s = s[:maxReason]
+	}
+	return s
+}

@@ -1,0 +1,343 @@
+package ingest
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"time"
+
+	"monterey/internal/campaign"
+	"monterey/internal/delivery"
+	"monterey/internal/event"
+	"monterey/internal/fault"
+	"monterey/internal/provider"
+	"monterey/internal/recipient"
+	"monterey/internal/rollup"
+	"monterey/internal/suppression"
+	"monterey/internal/workspace"
+)
+
+// count counts a batch: all that belongs to one workspace together.
+func count(ctx context.Context, tx Tx, b *batch, now time.Time) error {
+	b.counts = b.counts[:0]
+	var order []workspace.ID
+	groups := map[workspace.ID][]int{}
+	for i, it := range b.items {
+		if _, ok := groups[it.Workspace]; !ok {
+			order = append(order, it.Workspace)
+		}
+		groups[it.Workspace] = append(groups[it.Workspace], i)
+	}
+	for _, ws := range order {
+		wtx, err := tx.Workspace(ctx, ws)
+		if err != nil {
+			return err
+		}
+		if err := countWorkspace(ctx, wtx, b, groups[ws], now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func countWorkspace(ctx context.Context, tx WorkspaceTx, b *batch, of []int, now time.Time) error {
+	ds := make([]delivery.Delivery, len(of))
+	raw := make([][]byte, len(of))
+	var c counting
+	for i, n := range of {
+		it, read := &b.items[n], &b.read[n]
+		ds[i] = delivery.Delivery{ID: it.ID, Workspace: it.Workspace, Connection: it.Connection, Provider: read.provider,
+			ReceivedAt: it.ReceivedAt, Objects: len(read.objects), Bytes: len(it.Raw), Results: make([]delivery.Result, len(read.objects))}
+		raw[i] = it.Raw
+		for j := range read.objects {
+			c.add(&ds[i], j, &read.objects[j])
+		}
+	}
+	if err := c.run(ctx, tx, now); err != nil {
+		return err
+	}
+	for i := range ds {
+		tally(&ds[i])
+		b.counts = append(b.counts, ds[i].Counts)
+	}
+	return tx.SaveDeliveries(ctx, ds, raw)
+}
+
+// tally works a delivery's counts and state out from its results.
+func tally(d *delivery.Delivery) {
+	d.Counts = delivery.Counts{}
+	for _, r := range d.Results {
+		d.Counts.Add(r.Outcome, 1)
+	}
+	d.State = d.Counts.State()
+}
+
+// counting is the objects of one workspace that are counted together.
+type counting struct {
+	reports []counted
+	marks   []counted
+}
+
+// counted is an object and the delivery whose result it becomes.
+type counted struct {
+	d     *delivery.Delivery
+	index int
+	*readObject
+}
+
+func (c counted) set(r delivery.Result) { c.d.Results[c.index] = r }
+
+// add takes an object of d in; what needs no counting has its result at once.
+func (c *counting) add(d *delivery.Delivery, index int, o *readObject) {
+	one := counted{d: d, index: index, readObject: o}
+	switch {
+	case o.Report != nil:
+		c.reports = append(c.reports, one)
+	case o.Mark != nil:
+		c.marks = append(c.marks, one)
+	case o.Ignored != "":
+		one.set(delivery.Result{Outcome: delivery.Ignored, Reason: clip(o.Ignored)})
+	default:
+		one.set(delivery.Result{Outcome: delivery.Held, Reason: clip(o.Fault)})
+	}
+}
+
+func (c *counting) run(ctx context.Context, tx WorkspaceTx, now time.Time) error {
+	campaigns, err := c.campaigns(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if err := c.countMarks(ctx, tx, campaigns, now); err != nil {
+		return err
+	}
+	events, err := c.insert(ctx, tx, campaigns)
+	if err != nil || len(events) == 0 {
+		return err
+	}
+	if err := tx.MergeRollups(ctx, rollups(events)); err != nil {
+		return err
+	}
+	return tx.Suppress(ctx, causes(events))
+}
+
+// campaigns finds those of all objects.
+func (c *counting) campaigns(ctx context.Context, tx WorkspaceTx) (map[string]campaign.ID, error) {
+	if len(c.reports)+len(c.marks) == 0 {
+		return nil, nil
+	}
+	seen := map[string]bool{"": true}
+	var refs []string
+	for _, o := range c.reports {
+		if ref := o.Report.CampaignRef; !seen[ref] {
+			seen[ref], refs = true, append(refs, ref)
+		}
+	}
+	for _, o := range c.marks {
+		if ref := o.Mark.CampaignRef; !seen[ref] {
+			seen[ref], refs = true, append(refs, ref)
+		}
+	}
+	if len(refs) == 0 {
+		return nil, nil
+	}
+	slices.Sort(refs)
+	return tx.Campaigns(ctx, provider.Campaigner, refs) // a second provider will make this a lookup for each of them
+}
+
+// insert stores the events that are new and says what became of each report.
+func (c *counting) insert(ctx context.Context, tx WorkspaceTx, campaigns map[string]campaign.ID) ([]event.Event, error) {
+	if len(c.reports) == 0 {
+		return nil, nil
+	}
+	// Of several reports of one event the first in the inbox's order stands; sorted ids make inserts land side by side.
+	slices.SortStableFunc(c.reports, func(a, b counted) int { return bytes.Compare(a.id.UUID[:], b.id.UUID[:]) })
+	firsts := make([]int, 0, len(c.reports))
+	for i, o := range c.reports {
+		if i == 0 || o.id != c.reports[i-1].id {
+			firsts = append(firsts, i)
+		}
+	}
+	ordinals, err := c.recipients(ctx, tx, firsts)
+	if err != nil {
+		return nil, err
+	}
+	stamp, err := tx.Stamps(ctx, len(firsts))
+	if err != nil {
+		return nil, err
+	}
+	events := make([]event.Event, len(firsts))
+	from := make([]delivery.ID, len(firsts))
+	for i, n := range firsts {
+		events[i] = newEvent(c.reports[n], campaigns, ordinals[i], stamp.Add(time.Duration(i)*time.Microsecond))
+		from[i] = c.reports[n].d.ID
+	}
+	inserted, err := tx.InsertEvents(ctx, events, from)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.settle(ctx, tx, firsts, inserted); err != nil {
+		return nil, err
+	}
+	fresh := events[:0]
+	for i, e := range events {
+		if inserted[i] {
+			fresh = append(fresh, e)
+		}
+	}
+	return fresh, nil
+}
+
+// recipients finds the ordinal of each of these reports' recipients. Who is not known gets one, and that is right also
+// before the insert: an event that is there already has a recipient that is known.
+func (c *counting) recipients(ctx context.Context, tx WorkspaceTx, firsts []int) ([]recipient.Ordinal, error) {
+	at := make(map[recipient.Hash]int, len(firsts))
+	var rs []Recipient
+	for _, n := range firsts {
+		o := c.reports[n]
+		if _, ok := at[o.hash]; !ok {
+			at[o.hash] = len(rs)
+			rs = append(rs, Recipient{Hash: o.hash, Address: o.Report.Address})
+		}
+	}
+	found, err := tx.Recipients(ctx, rs)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]recipient.Ordinal, len(firsts))
+	for i, n := range firsts {
+		out[i] = found[at[c.reports[n].hash]]
+	}
+	return out, nil
+}
+
+// settle sets the result of every report and keeps which deliveries reported what was there already.
+func (c *counting) settle(ctx context.Context, tx WorkspaceTx, firsts []int, inserted []bool) error {
+	var again []Report
+	for i, n := range firsts {
+		end := len(c.reports)
+		if i+1 < len(firsts) {
+			end = firsts[i+1]
+		}
+		for j := n; j < end; j++ {
+			o := c.reports[j]
+			outcome := delivery.Duplicate
+			if j == n && inserted[i] {
+				outcome = delivery.Inserted
+			} else if !(inserted[i] && o.d.ID == c.reports[n].d.ID) {
+				again = append(again, Report{Event: o.id, Delivery: o.d.ID})
+			}
+			o.set(delivery.Result{Outcome: outcome, Event: o.id})
+		}
+	}
+	if len(again) == 0 {
+		return nil
+	}
+	return tx.AddReports(ctx, again)
+}
+
+func newEvent(o counted, campaigns map[string]campaign.ID, r recipient.Ordinal, stamp time.Time) event.Event {
+	rep := o.Report
+	return event.Event{
+		ID: o.id, Campaign: campaigns[rep.CampaignRef], Type: rep.Type, Recipient: r, Address: rep.Address,
+		OccurredAt: rep.OccurredAt, ReceivedAt: o.d.ReceivedAt, UpdatedAt: stamp, Provider: o.d.Provider, Source: rep.Source,
+		Link: rep.Link, Class: rep.Class, Facts: rep.Facts,
+	}
+}
+
+// countMarks stores marks and works the runs of their campaigns out anew.
+func (c *counting) countMarks(ctx context.Context, tx WorkspaceTx, campaigns map[string]campaign.ID, now time.Time) error {
+	if len(c.marks) == 0 {
+		return nil
+	}
+	marks := make([]Mark, len(c.marks))
+	for i, o := range c.marks {
+		marks[i] = Mark{Mark: o.Mark.Mark, Campaign: campaigns[o.Mark.CampaignRef], Delivery: o.d.ID}
+	}
+	inserted, err := tx.AddMarks(ctx, marks)
+	if err != nil {
+		return err
+	}
+	changed := map[campaign.ID]bool{}
+	for i, o := range c.marks {
+		outcome := delivery.Duplicate
+		if inserted[i] {
+			outcome = delivery.Inserted
+			changed[marks[i].Campaign] = true
+		}
+		o.set(delivery.Result{Outcome: outcome})
+	}
+	for id := range changed {
+		if err := deriveRuns(ctx, tx, id, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func deriveRuns(ctx context.Context, tx WorkspaceTx, id campaign.ID, now time.Time) error {
+	marks, old, err := tx.DerivedRuns(ctx, id)
+	if err != nil {
+		return err
+	}
+	runs := campaign.MatchRuns(old, campaign.DeriveRuns(marks), now)
+	for i := range runs {
+		runs[i].Campaign = id
+	}
+	return tx.PutDerivedRuns(ctx, id, runs)
+}
+
+// causes are the reasons that events give for suppressing their recipients.
+func causes(events []event.Event) []Suppression {
+	var out []Suppression
+	for _, e := range events {
+		if r := suppression.ReasonOf(e.Type, e.Class); r != 0 {
+			out = append(out, Suppression{Recipient: e.Recipient, UpdatedAt: e.UpdatedAt,
+				Cause: suppression.Cause{Reason: r, OccurredAt: e.OccurredAt, Source: e.Source, Event: e.ID}})
+		}
+	}
+	return out
+}
+
+// rollups are the rows that these events make, of every span but Lifetime.
+func rollups(events []event.Event) map[rollup.Key]*rollup.Row {
+	rows := make(map[rollup.Key]*rollup.Row, len(events)/4)
+	for i := range events {
+		addQuarter(rows, events[i].Campaign, factOf(&events[i]))
+	}
+	widen(rows, rollup.Quarter, rollup.Hour)
+	widen(rows, rollup.Hour, rollup.Day)
+	return rows
+}
+
+// addQuarter counts an event in its campaign's quarter hour and in the workspace's.
+func addQuarter(rows map[rollup.Key]*rollup.Row, c campaign.ID, f rollup.Fact) {
+	quarter := rollup.Quarter.Bucket(f.At)
+	row(rows, rollup.Key{Campaign: c, Span: rollup.Quarter, Bucket: quarter}).Add(f)
+	row(rows, rollup.Key{Campaign: rollup.Workspace, Span: rollup.Quarter, Bucket: quarter}).AddCount(f)
+}
+
+// widen joins the rows of one span into rows of the next.
+func widen(rows map[rollup.Key]*rollup.Row, from, to rollup.Span) {
+	for k, r := range rows {
+		if k.Span == from {
+			row(rows, rollup.Key{Campaign: k.Campaign, Span: to, Bucket: to.Bucket(k.Bucket)}).Or(r)
+		}
+	}
+}
+
+func row(rows map[rollup.Key]*rollup.Row, k rollup.Key) *rollup.Row {
+	r := rows[k]
+	if r == nil {
+		r = rollup.NewRow()
+		rows[k] = r
+	}
+	return r
+}
+
+// factOf is what of a stored event counts.
+func factOf(e *event.Event) rollup.Fact {
+	return rollup.Fact{At: e.OccurredAt.Unix(), Recipient: e.Recipient, Type: e.Type, Class: e.Class, Actor: e.Actor}
+}
+
+// isData says whether an error comes from the data itself.
+func isData(err error) bool { return fault.Is(err, fault.Data) || fault.Is(err, fault.Conflict) }

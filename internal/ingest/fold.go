@@ -1,0 +1,91 @@
+package ingest
+
+import (
+	"context"
+	"time"
+
+	"monterey/internal/campaign"
+	"monterey/internal/rollup"
+	"monterey/internal/workspace"
+)
+
+// foldChunk is how many campaigns one transaction folds.
+const foldChunk = 10
+
+// foldAgain is how soon campaigns are looked for that came since the day was folded.
+const foldAgain = time.Minute
+
+// fold brings the lifetime rows up to the days that are closed: those before today. While deliveries wait it does nothing:
+// a lifetime row that is rewritten by each batch of old events halves the rate of counting.
+func (w *Worker) fold(ctx context.Context, c workspace.Caller) error {
+	now := w.opts.Now()
+	today := rollup.Day.Bucket(now.Unix())
+	if last := w.folded[c.Workspace()]; !w.idle.Load() || rollup.Day.Bucket(last.Unix()) == today && now.Sub(last) < foldAgain {
+		return nil
+	}
+	var due []campaign.ID
+	err := w.store.Rewrite(ctx, c, func(tx WorkspaceTx) error {
+		ids, err := tx.CampaignIDs(ctx)
+		if err != nil {
+			return err
+		}
+		for _, id := range append(ids, rollup.Workspace) {
+			through, err := foldedThrough(ctx, tx, id)
+			if err != nil {
+				return err
+			}
+			if through < today {
+				due = append(due, id)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for len(due) > 0 {
+		n := min(foldChunk, len(due))
+		err := w.store.Rewrite(ctx, c, func(tx WorkspaceTx) error {
+			for _, id := range due[:n] {
+				if err := foldCampaign(ctx, tx, id, today); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		due = due[n:]
+	}
+	w.folded[c.Workspace()] = now
+	return nil
+}
+
+// foldedThrough is the first day that a campaign's lifetime row does not hold; 0 where there is no such row.
+func foldedThrough(ctx context.Context, tx WorkspaceTx, c campaign.ID) (through int64, err error) {
+	err = tx.Counts(ctx, c, rollup.Lifetime, 0, 1, func(_ int64, counts, _ []byte) error {
+		r, err := rollup.UnmarshalCounts(counts)
+		if err == nil {
+			through = r.Through
+		}
+		return err
+	})
+	return through, err
+}
+
+// foldCampaign joins the days before today that are not in the lifetime row yet into it.
+func foldCampaign(ctx context.Context, tx WorkspaceTx, c campaign.ID, today int64) error {
+	k := rollup.Key{Campaign: c, Span: rollup.Lifetime}
+	life, err := stored(ctx, tx, k)
+	if err != nil {
+		return err
+	}
+	days, err := join(ctx, tx, c, rollup.Day, life.Through, today)
+	if err != nil {
+		return err
+	}
+	life.Or(days)
+	life.Through = today
+	return tx.PutRollups(ctx, map[rollup.Key]*rollup.Row{k: life})
+}

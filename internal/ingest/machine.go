@@ -1,0 +1,107 @@
+package ingest
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"monterey/internal/event"
+	"monterey/internal/recipient"
+	"monterey/internal/rollup"
+	"monterey/internal/workspace"
+)
+
+// judgeChunk is how many changed events one transaction of the rules looks at.
+const judgeChunk = 5_000
+
+// judge applies the rules that look at several events to the clicks that came or went since it last did, and says whether
+// more are left. The clicks around each of them are judged anew, so that the answer does not depend on the order in which
+// events arrive. What changes is counted anew.
+func (w *Worker) judge(ctx context.Context, c workspace.Caller) (more bool, err error) {
+	err = w.store.Rewrite(ctx, c, func(tx WorkspaceTx) error {
+		seen, newest, err := tx.HumanMark(ctx)
+		if err != nil || !seen.Before(newest) {
+			return err
+		}
+		at, read, err := tx.ClicksChanged(ctx, seen, newest, judgeChunk)
+		if err != nil {
+			return err
+		}
+		more = read.Before(newest)
+		changed, err := judgeAround(ctx, tx, at)
+		if err != nil {
+			return err
+		}
+		if err := recount(ctx, tx, changed); err != nil {
+			return err
+		}
+		if more {
+			return tx.SetHumanMark(ctx, read)
+		}
+		// What was rewritten just now has newer stamps and needs no second look.
+		_, newest, err = tx.HumanMark(ctx)
+		if err != nil {
+			return err
+		}
+		return tx.SetHumanMark(ctx, newest)
+	})
+	return more, err
+}
+
+// judgeAround judges all clicks that can share a burst with a click at one of these times, and returns the quarter hours
+// in which something changed.
+func judgeAround(ctx context.Context, tx WorkspaceTx, at []int64) (map[rollup.Key]bool, error) {
+	changed := map[rollup.Key]bool{}
+	slices.Sort(at)
+	within := int64(event.BurstWithin / time.Second)
+	for i := 0; i < len(at); {
+		// A click at t has a say over the clicks in [t-10, t+10].
+		from, to := at[i]-within, at[i]+within
+		for i++; i < len(at) && at[i]-within <= to; i++ {
+			to = at[i] + within
+		}
+		if err := judgeRange(ctx, tx, from, to, changed); err != nil {
+			return nil, err
+		}
+	}
+	return changed, nil
+}
+
+// judgeRange judges the clicks in [from, to], for which it looks a burst's length further on both sides.
+func judgeRange(ctx context.Context, tx WorkspaceTx, from, to int64, changed map[rollup.Key]bool) error {
+	within := int64(event.BurstWithin / time.Second)
+	byRecipient := map[recipient.Ordinal][]Click{}
+	err := tx.Clicks(ctx, from-within, to+within, func(c Click) error {
+		byRecipient[c.Recipient] = append(byRecipient[c.Recipient], c)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	var ids []event.ID
+	var rules []event.Rule
+	for _, clicks := range byRecipient {
+		times := make([]event.ClickAt, len(clicks))
+		for i, c := range clicks {
+			times[i] = event.ClickAt{At: c.At, Link: c.Link}
+		}
+		for i, burst := range event.Bursts(times) {
+			c := clicks[i]
+			if c.At < from || c.At > to {
+				continue // its own surroundings are not all here
+			}
+			rule := event.Rule(0)
+			if burst {
+				rule = event.ClickBurst
+			}
+			if rule != c.Rule {
+				ids, rules = append(ids, c.ID), append(rules, rule)
+				changed[rollup.Key{Campaign: c.Campaign, Span: rollup.Quarter, Bucket: rollup.Quarter.Bucket(c.At)}] = true
+			}
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	return tx.SetRules(ctx, ids, rules)
+}

@@ -1,0 +1,67 @@
+package ingest
+
+import (
+	"context"
+	"time"
+
+	"monterey/internal/workspace"
+)
+
+// tick is how often the scheduled work looks whether there is something to do.
+const tick = 2 * time.Second
+
+// historyChunk is how many events one transaction adds to the recipients' history: under a quarter of a second's work.
+const historyChunk = 20_000
+
+// schedule does what follows counting: machines found, days folded, histories filled, old bodies forgotten. All of it may
+// be interrupted anywhere and is taken up again. A failure is logged and tried again at the next tick.
+func (w *Worker) schedule(ctx context.Context) error {
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for {
+		if err := w.Scheduled(ctx); err != nil && ctx.Err() == nil {
+			w.opts.Log.Error("scheduled work failed", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+	}
+}
+
+// Scheduled does all that is due now.
+func (w *Worker) Scheduled(ctx context.Context) error {
+	all, err := w.store.Workspaces(ctx)
+	if err != nil {
+		return err
+	}
+	for _, ws := range all {
+		c := workspace.System(ws)
+		if err := w.until(ctx, func() (bool, error) { return w.judge(ctx, c) }); err != nil {
+			return err
+		}
+		if err := w.until(ctx, func() (bool, error) { return w.store.FillHistory(ctx, c, historyChunk) }); err != nil {
+			return err
+		}
+		if err := w.fold(ctx, c); err != nil {
+			return err
+		}
+	}
+	before := w.opts.Now().Add(-w.opts.RawRetention)
+	return w.until(ctx, func() (bool, error) { return w.store.PruneArchives(ctx, before) })
+}
+
+// until calls step while it says there is more, and lets the drain have the writer in between.
+func (w *Worker) until(ctx context.Context, step func() (more bool, err error)) error {
+	for {
+		more, err := step()
+		if err != nil || !more {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
