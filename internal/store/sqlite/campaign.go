@@ -1,0 +1,177 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+
+	"monterey/internal/campaign"
+	"monterey/internal/page"
+	"monterey/internal/workspace"
+)
+
+const campaignColumns = "id, provider, provider_campaign_id, name, tags, status, discovered, archived, created_at, updated_at"
+
+func scanCampaign(r row) (cm campaign.Campaign, err error) {
+	var tags []byte
+	var created, updated int64
+	if err := r.Scan(&cm.ID, &cm.Provider, &cm.ProviderCampaignID, &cm.Name, &tags, &cm.Status, &cm.Discovered, &cm.Archived,
+		&created, &updated); err != nil {
+		return cm, err
+	}
+	cm.CreatedAt, cm.UpdatedAt = fromMicros(created), fromMicros(updated)
+	if string(tags) == "[]" {
+		return cm, nil
+	}
+	if err := json.Unmarshal(tags, &cm.Tags); err != nil {
+		return cm, fmt.Errorf("tags of campaign %s: %w", cm.ID, err)
+	}
+	return cm, nil
+}
+
+// campaignNum is the number of a campaign: 0 for the zero ID, NotFound for one that is not there.
+func campaignNum(ctx context.Context, tx *sql.Tx, ws int64, id campaign.ID) (num int64, err error) {
+	if id == (campaign.ID{}) {
+		return 0, nil
+	}
+	err = tx.QueryRowContext(ctx, "SELECT num FROM campaigns WHERE workspace = ? AND id = ?", ws, id.UUID[:]).Scan(&num)
+	return num, found(err, "campaign")
+}
+
+// campaignOf is one campaign, archived or not; NotFound for one that is not there.
+func campaignOf(ctx context.Context, tx *sql.Tx, ws int64, id campaign.ID) (campaign.Campaign, error) {
+	cm, err := scanCampaign(tx.QueryRowContext(ctx,
+		"SELECT "+campaignColumns+" FROM campaigns WHERE workspace = ? AND id = ?", ws, id.UUID[:]))
+	return cm, found(err, "campaign")
+}
+
+// campaignsOf are all campaigns that the filter chooses, by number.
+func campaignsOf(ctx context.Context, tx *sql.Tx, ws int64, f campaign.Filter) ([]campaign.Campaign, error) {
+	w, err := campaignsWhere(ctx, tx, ws, f)
+	if err != nil {
+		return nil, err
+	}
+	return query(ctx, tx, scanCampaign, "SELECT "+campaignColumns+" FROM campaigns WHERE "+w.sql()+" ORDER BY num", w.args...)
+}
+
+// campaignsWhere is the filter as a condition on campaigns. Those that a search finds are named by number.
+func campaignsWhere(ctx context.Context, tx *sql.Tx, ws int64, f campaign.Filter) (w where, err error) {
+	w.add("workspace = ?", ws)
+	if len(f.IDs) > 0 {
+		w.add("id IN (SELECT unhex(value) FROM json_each(?))", idsJSON(f.IDs))
+	} else if !f.IncludeArchived {
+		w.add("NOT archived")
+	}
+	if len(f.ProviderIDs) > 0 {
+		w.add("provider_campaign_id IN (SELECT value FROM json_each(?))", listJSON(f.ProviderIDs))
+	}
+	if len(f.Providers) > 0 {
+		w.add("provider IN (SELECT value FROM json_each(?))", listJSON(f.Providers))
+	}
+	if len(f.Status) > 0 {
+		w.add("status IN (SELECT value FROM json_each(?))", listJSON(f.Status))
+	}
+	if len(f.Tags) > 0 {
+		w.add("EXISTS (SELECT 1 FROM json_each(tags) AS tag WHERE tag.value IN (SELECT value FROM json_each(?)))", listJSON(f.Tags))
+	}
+	if f.Search != "" {
+		nums, err := searchCampaigns(ctx, tx, w, f.Search)
+		if err != nil {
+			return w, err
+		}
+		w.add("num IN (SELECT value FROM json_each(?))", listJSON(nums))
+	}
+	return w, nil
+}
+
+func searchCampaigns(ctx context.Context, tx *sql.Tx, w where, search string) (nums []int64, err error) {
+	_, err = query(ctx, tx, func(r row) (struct{}, error) {
+		var num int64
+		var name, providerID string
+		err := r.Scan(&num, &name, &providerID)
+		if contains(search, name, providerID) {
+			nums = append(nums, num)
+		}
+		return struct{}{}, err
+	}, "SELECT num, name, provider_campaign_id FROM campaigns WHERE "+w.sql(), w.args...)
+	return nums, err
+}
+
+const campaignTaken = "a campaign with this provider_campaign_id exists already"
+
+// CreateCampaign implements campaign.Store.
+func (s *Store) CreateCampaign(ctx context.Context, c workspace.Caller, cm campaign.Campaign) error {
+	ws, err := s.workspace(ctx, c)
+	if err != nil {
+		return err
+	}
+	return s.write(ctx, "create campaign", func(tx *sql.Tx) error {
+		num, err := nextCampaign(ctx, tx, ws.num)
+		if err != nil {
+			return err
+		}
+		return insertCampaign(ctx, tx, ws.num, num, cm)
+	})
+}
+
+// nextCampaign gives out the next campaign number of a workspace.
+func nextCampaign(ctx context.Context, tx *sql.Tx, ws int64) (num int64, err error) {
+	err = tx.QueryRowContext(ctx, "UPDATE counters SET campaign = campaign + 1 WHERE workspace = ? RETURNING campaign", ws).Scan(&num)
+	return num, found(err, "workspace")
+}
+
+func insertCampaign(ctx context.Context, tx *sql.Tx, ws, num int64, cm campaign.Campaign) error {
+	_, err := tx.ExecContext(ctx, "INSERT INTO campaigns (workspace, num, "+campaignColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		ws, num, cm.ID.UUID[:], string(cm.Provider), cm.ProviderCampaignID, cm.Name, listJSON(cm.Tags), cm.Status, cm.Discovered, cm.Archived,
+		micros(cm.CreatedAt), micros(cm.UpdatedAt))
+	return taken(err, campaignTaken)
+}
+
+// GetCampaign implements campaign.Store.
+func (s *Store) GetCampaign(ctx context.Context, c workspace.Caller, id campaign.ID) (cm campaign.Campaign, err error) {
+	ws, err := s.workspace(ctx, c)
+	if err != nil {
+		return cm, err
+	}
+	err = s.read(ctx, "get campaign", func(tx *sql.Tx) error {
+		cm, err = campaignOf(ctx, tx, ws.num, id)
+		return err
+	})
+	return cm, err
+}
+
+// ListCampaigns implements campaign.Store.
+func (s *Store) ListCampaigns(ctx context.Context, c workspace.Caller, f campaign.Filter, p page.Params) (out page.Of[campaign.Campaign], err error) {
+	ws, err := s.workspace(ctx, c)
+	if err != nil {
+		return out, err
+	}
+	err = s.read(ctx, "list campaigns", func(tx *sql.Tx) error {
+		w, err := campaignsWhere(ctx, tx, ws.num, f)
+		if err != nil {
+			return err
+		}
+		out, err = list[campaign.Campaign]{
+			columns: campaignColumns, from: "campaigns", where: w, scan: scanCampaign, id: "id", sort: "-created_at",
+			sorts: map[string]string{"name": "name", "created_at": "created_at", "updated_at": "updated_at",
+				"status": "nullif(status, '')", "provider_campaign_id": "provider_campaign_id"},
+		}.page(ctx, tx, p)
+		return err
+	})
+	return out, err
+}
+
+// UpdateCampaign implements campaign.Store.
+func (s *Store) UpdateCampaign(ctx context.Context, c workspace.Caller, cm campaign.Campaign) error {
+	ws, err := s.workspace(ctx, c)
+	if err != nil {
+		return err
+	}
+	return s.write(ctx, "update campaign", func(tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, `UPDATE campaigns SET provider_campaign_id = ?, name = ?, tags = ?, status = ?, discovered = ?,
+			archived = ?, updated_at = ? WHERE workspace = ? AND id = ?`,
+			cm.ProviderCampaignID, cm.Name, listJSON(cm.Tags), cm.Status, cm.Discovered, cm.Archived, micros(cm.UpdatedAt), ws.num, cm.ID.UUID[:])
+		return changed(res, taken(err, campaignTaken), "campaign")
+	})
+}

@@ -1,0 +1,96 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+
+	"monterey/internal/campaign"
+	"monterey/internal/page"
+	"monterey/internal/workspace"
+)
+
+const (
+	runColumns = "r.id, c.id, r.provider_run_id, r.started_at, r.finished_at, r.sent, r.delivered, r.derived, r.created_at, r.updated_at"
+	runTables  = "runs r JOIN campaigns c ON c.workspace = r.workspace AND c.num = r.campaign"
+)
+
+func scanRun(r row) (run campaign.Run, err error) {
+	var providerID sql.NullString
+	var started, finished, created, updated int64
+	err = r.Scan(&run.ID, &run.Campaign, &providerID, &started, &finished, &run.Sent, &run.Delivered, &run.Derived, &created, &updated)
+	run.ProviderRunID = providerID.String
+	run.StartedAt, run.FinishedAt = fromMicros(started), fromMicros(finished)
+	run.CreatedAt, run.UpdatedAt = fromMicros(created), fromMicros(updated)
+	return run, err
+}
+
+// runsWhere chooses the runs of these campaigns; nil means all campaigns.
+func runsWhere(ws int64, campaigns []campaign.ID) (w where) {
+	w.add("r.workspace = ?", ws)
+	if campaigns != nil {
+		w.add("r.campaign IN (SELECT num FROM campaigns WHERE workspace = ? AND id IN (SELECT unhex(value) FROM json_each(?)))",
+			ws, idsJSON(campaigns))
+	}
+	return w
+}
+
+// runsOf are the runs of these campaigns by start; nil means all campaigns.
+func runsOf(ctx context.Context, tx *sql.Tx, ws int64, campaigns []campaign.ID) ([]campaign.Run, error) {
+	w := runsWhere(ws, campaigns)
+	return query(ctx, tx, scanRun, "SELECT "+runColumns+" FROM "+runTables+" WHERE "+w.sql()+" ORDER BY r.started_at, r.id", w.args...)
+}
+
+// CreateRun implements campaign.Store.
+func (s *Store) CreateRun(ctx context.Context, c workspace.Caller, r campaign.Run) error {
+	ws, err := s.workspace(ctx, c)
+	if err != nil {
+		return err
+	}
+	if r.Campaign == (campaign.ID{}) {
+		return noSuch("campaign")
+	}
+	return s.write(ctx, "create run", func(tx *sql.Tx) error {
+		num, err := campaignNum(ctx, tx, ws.num, r.Campaign)
+		if err != nil {
+			return err
+		}
+		return taken(insertRun(ctx, tx, ws.num, num, r), "a run with this provider_run_id exists already in the campaign")
+	})
+}
+
+func insertRun(ctx context.Context, tx *sql.Tx, ws, campaignNum int64, r campaign.Run) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO runs (workspace, id, campaign, provider_run_id, started_at, finished_at, sent, delivered, derived,
+		created_at, updated_at) VALUES (?, ?, ?, nullif(?, ''), ?, ?, ?, ?, ?, ?, ?)`,
+		ws, r.ID.UUID[:], campaignNum, r.ProviderRunID, micros(r.StartedAt), micros(r.FinishedAt), r.Sent, r.Delivered, r.Derived,
+		micros(r.CreatedAt), micros(r.UpdatedAt))
+	return err
+}
+
+// GetRun implements campaign.Store.
+func (s *Store) GetRun(ctx context.Context, c workspace.Caller, id campaign.RunID) (r campaign.Run, err error) {
+	ws, err := s.workspace(ctx, c)
+	if err != nil {
+		return r, err
+	}
+	err = s.read(ctx, "get run", func(tx *sql.Tx) error {
+		r, err = scanRun(tx.QueryRowContext(ctx, "SELECT "+runColumns+" FROM "+runTables+" WHERE r.workspace = ? AND r.id = ?", ws.num, id.UUID[:]))
+		return found(err, "run")
+	})
+	return r, err
+}
+
+// ListRuns implements campaign.Store.
+func (s *Store) ListRuns(ctx context.Context, c workspace.Caller, campaigns []campaign.ID, p page.Params) (out page.Of[campaign.Run], err error) {
+	ws, err := s.workspace(ctx, c)
+	if err != nil {
+		return out, err
+	}
+	err = s.read(ctx, "list runs", func(tx *sql.Tx) error {
+		out, err = list[campaign.Run]{
+			columns: runColumns, from: runTables, where: runsWhere(ws.num, campaigns), scan: scanRun, id: "r.id", sort: "-started_at",
+			sorts: map[string]string{"started_at": "r.started_at", "created_at": "r.created_at"},
+		}.page(ctx, tx, p)
+		return err
+	})
+	return out, err
+}
