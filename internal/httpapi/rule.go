@@ -67,8 +67,12 @@ func workspaceOf(r *http.Request, op *operation, who workspace.Identity) (worksp
 		raw = r.Header.Get("X-Workspace-ID")
 	}
 	if op.WorkspaceInQuery {
-		if q := r.URL.Query().Get("workspace_id"); q != "" {
-			loc, raw = []string{"query", "workspace_id"}, q
+		switch q := split(r.URL.Query()["workspace_id"]); len(q) {
+		case 0:
+		case 1:
+			loc, raw = []string{"query", "workspace_id"}, q[0]
+		default:
+			return workspace.ID{}, []fault.Field{{Loc: []string{"query", "workspace_id"}, Msg: "is given more than once", Type: "repeated"}}
 		}
 	}
 	if raw == "" && who.Email == "" && !who.PlatformAdmin && len(who.Memberships) == 1 {
