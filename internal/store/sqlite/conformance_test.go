@@ -1,0 +1,55 @@
+package sqlite
+
+import (
+	"io/fs"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"monterey/internal/store"
+	"monterey/internal/store/storetest"
+)
+
+func TestConformance(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) store.Store { return openMigrated(t) })
+}
+
+// openMigrated is an empty store with this release's schema.
+func openMigrated(t *testing.T) *Store {
+	t.Helper()
+	s, err := Open(filepath.Join(t.TempDir(), "monterey.db"), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, _, err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestMigrationNumbers: both databases have migrations of the same numbers, which must leave no gap.
+func TestMigrationNumbers(t *testing.T) {
+	s := openMigrated(t)
+	p, err := s.migrations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, source := range p.ListSources() {
+		if source.Version != int64(i+1) {
+			t.Errorf("%s has number %d, want %d", source.Path, source.Version, i+1)
+		}
+	}
+	files, err := fs.Glob(migrationFiles, "migrations/*.sql")
+	if err != nil || len(files) != len(p.ListSources()) {
+		t.Errorf("%d files, %d migrations: %v", len(files), len(p.ListSources()), err)
+	}
+	has, needs, err := s.Version(t.Context())
+	if err != nil || has != needs || needs != int64(len(files)) {
+		t.Errorf("the migrated file has version %d, this release needs %d, there are %d migrations: %v", has, needs, len(files), err)
+	}
+}
