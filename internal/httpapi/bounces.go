@@ -24,10 +24,10 @@ func (a *api) bounceRoutes() {
 
 type bounceWire struct {
 	ID                 uuid.UUID  `json:"id" format:"uuid"`
-	CampaignID         *uuid.UUID `json:"campaign_id" format:"uuid" doc:"null = belongs to no campaign"`
+	CampaignID         *uuid.UUID `json:"campaign_id" format:"uuid" nullable:"true" doc:"null = belongs to no campaign"`
 	CampaignName       *string    `json:"campaign_name" example:"Spring sale"`
 	ProviderCampaignID *string    `json:"provider_campaign_id" example:"4711"`
-	RunID              *uuid.UUID `json:"run_id" format:"uuid"`
+	RunID              *uuid.UUID `json:"run_id" format:"uuid" nullable:"true"`
 	RecipientEmail     *string    `json:"recipient_email" doc:"null = erased" example:"bob@example.com"`
 	OccurredAt         time.Time  `json:"occurred_at"`
 	ReceivedAt         time.Time  `json:"received_at"`

@@ -51,7 +51,7 @@ type deliveryDetailWire struct {
 type outcomeWire struct {
 	Position int        `json:"position" doc:"In the body, from 0"`
 	Outcome  string     `json:"outcome" enum:"inserted,duplicate,ignored" example:"inserted"`
-	EventID  *uuid.UUID `json:"event_id" format:"uuid" doc:"null for reports that are no event of a recipient"`
+	EventID  *uuid.UUID `json:"event_id" format:"uuid" nullable:"true" doc:"null for reports that are no event of a recipient"`
 	Reason   *string    `json:"reason" doc:"Why it was ignored"`
 }
 

@@ -27,10 +27,10 @@ func (a *api) eventRoutes() {
 
 type eventWire struct {
 	ID                 uuid.UUID  `json:"id" format:"uuid"`
-	CampaignID         *uuid.UUID `json:"campaign_id" format:"uuid" doc:"null = belongs to no campaign"`
+	CampaignID         *uuid.UUID `json:"campaign_id" format:"uuid" nullable:"true" doc:"null = belongs to no campaign"`
 	CampaignName       *string    `json:"campaign_name" example:"Spring sale"`
 	ProviderCampaignID *string    `json:"provider_campaign_id" example:"4711"`
-	RunID              *uuid.UUID `json:"run_id" format:"uuid" doc:"The latest run that had begun"`
+	RunID              *uuid.UUID `json:"run_id" format:"uuid" nullable:"true" doc:"The latest run that had begun"`
 	EventType          string     `json:"event_type" enum:"sent,delivered,open,click,bounce,unsubscribe,complaint" example:"click"`
 	RecipientEmail     *string    `json:"recipient_email" doc:"null = erased" example:"bob@example.com"`
 	OccurredAt         time.Time  `json:"occurred_at"`
