@@ -45,13 +45,9 @@ func newView(tx *sql.Tx, ws int64, now time.Time) *view {
 
 // each calls f for each row of the answer. f may keep nothing of what it scans into sql.RawBytes.
 func (v *view) each(ctx context.Context, f func(row) error, text string, args ...any) error {
-	st := v.stmts[text]
-	if st == nil {
-		var err error
-		if st, err = v.tx.PrepareContext(ctx, text); err != nil {
-			return err
-		}
-		v.stmts[text] = st
+	st, err := v.prepared(ctx, text)
+	if err != nil {
+		return err
 	}
 	rows, err := st.QueryContext(ctx, args...)
 	if err != nil {
@@ -64,6 +60,18 @@ func (v *view) each(ctx context.Context, f func(row) error, text string, args ..
 		}
 	}
 	return rows.Err()
+}
+
+// prepared is the statement with this text; it is closed with tx.
+func (v *view) prepared(ctx context.Context, text string) (*sql.Stmt, error) {
+	if st := v.stmts[text]; st != nil {
+		return st, nil
+	}
+	st, err := v.tx.PrepareContext(ctx, text)
+	if err == nil {
+		v.stmts[text] = st
+	}
+	return st, err
 }
 
 // num is the campaign's number; ok is false for an id that is not there.
@@ -136,7 +144,8 @@ func (v *view) Facts(ctx context.Context, c campaign.ID, from, to int64, f func(
 		if err := r.Scan(&id, &ordinal, &kind, &class, &actor); err != nil {
 			return err
 		}
-		f(rollup.Fact{At: secondOf(id), Recipient: recipient.Ordinal(ordinal), Type: event.Type(kind), Class: bounce.Class(class), Actor: event.Rule(actor).Actor()})
+		f(rollup.Fact{At: secondOf(id), Recipient: recipient.Ordinal(ordinal), Type: event.Type(kind), Class: bounce.Class(class),
+			Actor: event.Rule(actor).Actor()})
 		return nil
 	}
 	first, last := idRange(from, to)

@@ -1,0 +1,324 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"monterey/internal/campaign"
+	"monterey/internal/event"
+	"monterey/internal/fault"
+	"monterey/internal/ingest"
+	"monterey/internal/provider"
+	"monterey/internal/recipient"
+	"monterey/internal/rollup"
+	"monterey/internal/workspace"
+)
+
+// IdentityKey implements ingest.Store. A deleted workspace has one too: what was accepted for it is still counted.
+func (s *Store) IdentityKey(ctx context.Context, ws workspace.ID) (event.Key, error) {
+	var key []byte
+	err := s.readers.QueryRowContext(ctx, "SELECT identity_key FROM workspaces WHERE id = ?", ws.UUID[:]).Scan(&key)
+	return key, translate("identity key", err)
+}
+
+// Connection implements ingest.Store.
+func (s *Store) Connection(ctx context.Context, ws workspace.ID, id provider.ID) (provider.Connection, error) {
+	c := provider.Connection{ID: id, Workspace: ws}
+	err := s.readers.QueryRowContext(ctx, `SELECT n.provider, n.provider_timezone FROM connections n JOIN workspaces w ON w.num = n.workspace
+		WHERE n.id = ? AND w.id = ?`, id.UUID[:], ws.UUID[:]).Scan(&c.Provider, &c.Timezone)
+	return c, translate("connection", err)
+}
+
+// Workspaces implements ingest.Store.
+func (s *Store) Workspaces(ctx context.Context) ([]workspace.ID, error) {
+	rows, err := s.readers.QueryContext(ctx, "SELECT w.id FROM workspaces w JOIN counters c ON c.workspace = w.num WHERE w.deleted_at = 0 AND c.stamp > 0 ORDER BY w.num")
+	if err != nil {
+		return nil, translate("workspaces", err)
+	}
+	defer func() { _ = rows.Close() }() // its error is that of rows.Err
+	var out []workspace.ID
+	for rows.Next() {
+		var id workspace.ID
+		if err := rows.Scan(&id); err != nil {
+			return nil, translate("workspaces", err)
+		}
+		out = append(out, id)
+	}
+	return out, translate("workspaces", rows.Err())
+}
+
+// Count implements ingest.Store.
+func (s *Store) Count(ctx context.Context, items []ingest.Item, f func(ingest.Tx) error) error {
+	t := &countTx{s: s, now: s.now(), byWorkspace: map[workspace.ID]*workspaceTx{}}
+	var size int64
+	last := map[uint64]int64{}
+	for i := range items {
+		epoch, seq := items[i].ID.Place()
+		last[epoch] = max(last[epoch], seq)
+		size += int64(len(items[i].Raw))
+	}
+	err := s.write(ctx, "count", func(tx *sql.Tx) error {
+		t.tx = tx
+		for epoch, seq := range last {
+			if err := t.mark(ctx, epoch, seq); err != nil {
+				return err
+			}
+		}
+		return guard(func() error { return f(t) })
+	})
+	if err != nil {
+		return err
+	}
+	t.kept()
+	for epoch, seq := range last {
+		s.inbox.countedTo(epoch, seq, size)
+		size = 0
+	}
+	return nil
+}
+
+// Rewrite implements ingest.Store.
+func (s *Store) Rewrite(ctx context.Context, c workspace.Caller, f func(ingest.WorkspaceTx) error) error {
+	t := &countTx{s: s, now: s.now(), byWorkspace: map[workspace.ID]*workspaceTx{}}
+	err := s.write(ctx, "rewrite", func(tx *sql.Tx) error {
+		t.tx = tx
+		wtx, err := t.Workspace(ctx, c.Workspace())
+		if err != nil {
+			return err
+		}
+		return guard(func() error { return f(wtx) })
+	})
+	if err == nil {
+		t.kept()
+	}
+	return err
+}
+
+// guard turns a panic into a fault of the data.
+func guard(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fault.Wrap(fault.Data, fmt.Errorf("panic: %v\n%s", p, debug.Stack()), "counting it failed")
+		}
+	}()
+	return f()
+}
+
+// countTx is a counting transaction.
+type countTx struct {
+	s           *Store
+	tx          *sql.Tx
+	now         time.Time
+	byWorkspace map[workspace.ID]*workspaceTx
+}
+
+// mark moves an epoch's mark; that it moves forward is what counts a delivery once.
+func (t *countTx) mark(ctx context.Context, epoch uint64, seq int64) error {
+	res, err := t.tx.ExecContext(ctx, `INSERT INTO marks (epoch, seq) VALUES (?, ?) ON CONFLICT (epoch) DO UPDATE SET seq = excluded.seq
+		WHERE seq < excluded.seq`, int64(epoch), seq)
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n != 1 {
+		return fault.Wrap(fault.Internal, err, "these deliveries are counted already")
+	}
+	return nil
+}
+
+// Workspace implements ingest.Tx.
+func (t *countTx) Workspace(ctx context.Context, ws workspace.ID) (ingest.WorkspaceTx, error) {
+	if w := t.byWorkspace[ws]; w != nil {
+		return w, nil
+	}
+	var num int64
+	if err := t.tx.QueryRowContext(ctx, "SELECT num FROM workspaces WHERE id = ?", ws.UUID[:]).Scan(&num); err != nil {
+		return nil, translate("workspace", err)
+	}
+	w := &workspaceTx{view: newView(t.tx, num, t.now), t: t, found: map[recipient.Hash]recipient.Ordinal{},
+		epochs: map[uint64]int64{}, linkNums: map[linkKey]int64{}}
+	t.byWorkspace[ws] = w
+	return w, nil
+}
+
+// kept lets the caches have what the transaction has made, now that it is committed.
+func (t *countTx) kept() {
+	for _, w := range t.byWorkspace {
+		t.s.recipients.add(w.ws, w.found)
+	}
+}
+
+// workspaceTx is a counting transaction's part of one workspace. Reads go through its view.
+type workspaceTx struct {
+	*view
+	t     *countTx
+	found map[recipient.Hash]recipient.Ordinal // recipients that are not in the cache
+
+	epochs   map[uint64]int64 // their numbers
+	linkNums map[linkKey]int64
+}
+
+func (w *workspaceTx) exec(ctx context.Context, text string, args ...any) (sql.Result, error) {
+	st, err := w.prepared(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	return st.ExecContext(ctx, args...)
+}
+
+// Stamps implements ingest.WorkspaceTx.
+func (w *workspaceTx) Stamps(ctx context.Context, n int) (time.Time, error) {
+	var first int64
+	err := w.tx.QueryRowContext(ctx, "UPDATE counters SET stamp = max(stamp + 1, ?) + ? WHERE workspace = ? RETURNING stamp - ?",
+		micros(w.t.now), n-1, w.ws, n-1).Scan(&first)
+	return fromMicros(first), err
+}
+
+// next reserves n numbers of a counter and returns the first.
+func (w *workspaceTx) next(ctx context.Context, counter string, n int) (first int64, err error) {
+	err = w.tx.QueryRowContext(ctx, "UPDATE counters SET "+counter+" = "+counter+" + ? WHERE workspace = ? RETURNING "+counter+" - ? + 1",
+		n, w.ws, n).Scan(&first)
+	return first, err
+}
+
+// Campaigns implements ingest.WorkspaceTx.
+func (w *workspaceTx) Campaigns(ctx context.Context, p provider.Name, refs []string) (map[string]campaign.ID, error) {
+	out := make(map[string]campaign.ID, len(refs))
+	for _, ref := range refs {
+		var id campaign.ID
+		var num int64
+		err := w.each(ctx, func(r row) error { return r.Scan(&id, &num) },
+			"SELECT id, num FROM campaigns WHERE workspace = ? AND provider = ? AND provider_campaign_id = ?", w.ws, string(p), ref)
+		if err == nil && num == 0 {
+			id, num, err = w.discover(ctx, p, ref)
+		}
+		if err != nil {
+			return nil, err
+		}
+		out[ref], w.nums[id] = id, num
+	}
+	return out, nil
+}
+
+// discover makes the campaign of a first event; until somebody names it, it is named after its provider's id.
+func (w *workspaceTx) discover(ctx context.Context, p provider.Name, ref string) (campaign.ID, int64, error) {
+	num, err := w.next(ctx, "campaign", 1)
+	if err != nil {
+		return campaign.ID{}, 0, err
+	}
+	id, now := campaign.NewID(), micros(w.t.now)
+	_, err = w.exec(ctx, `INSERT INTO campaigns (workspace, num, id, provider, provider_campaign_id, name, tags, status, discovered, archived, created_at, updated_at)
+		VALUES (?, ?, ?, ?, ?, ?, '[]', '', 1, 0, ?, ?)`, w.ws, num, id.UUID[:], string(p), ref, ref, now, now)
+	return id, num, err
+}
+
+// must is the number of a campaign that this transaction has found.
+func (w *workspaceTx) must(ctx context.Context, id campaign.ID) (int64, error) {
+	num, ok, err := w.num(ctx, id)
+	if err == nil && !ok {
+		err = fault.New(fault.Internal, "campaign %s is not there", id)
+	}
+	return num, err
+}
+
+// MergeRollups implements ingest.WorkspaceTx. Events of days that are folded join the lifetime rows too.
+func (w *workspaceTx) MergeRollups(ctx context.Context, rows map[rollup.Key]*rollup.Row) error {
+	late := map[rollup.Key]*rollup.Row{}
+	for k, r := range rows {
+		if k.Span != rollup.Day {
+			continue
+		}
+		through, err := w.through(ctx, k.Campaign)
+		if err != nil {
+			return err
+		}
+		if k.Bucket < through {
+			life := rollup.Key{Campaign: k.Campaign, Span: rollup.Lifetime}
+			if late[life] == nil {
+				late[life] = rollup.NewRow()
+			}
+			late[life].Or(r)
+		}
+	}
+	for _, some := range []map[rollup.Key]*rollup.Row{rows, late} {
+		for k, r := range some {
+			if err := w.merge(ctx, k, r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (w *workspaceTx) through(ctx context.Context, c campaign.ID) (through int64, err error) {
+	err = w.Counts(ctx, c, rollup.Lifetime, 0, 1, func(_ int64, counts, _ []byte) error {
+		r, err := rollup.UnmarshalCounts(counts)
+		if err == nil {
+			through = r.Through
+		}
+		return err
+	})
+	return through, err
+}
+
+func (w *workspaceTx) merge(ctx context.Context, k rollup.Key, r *rollup.Row) error {
+	sum := r
+	err := w.Rows(ctx, k.Campaign, k.Span, k.Bucket, k.Bucket+1, func(_ int64, counts, sets []byte) error {
+		old, err := rollup.Unmarshal(counts, sets)
+		if err != nil {
+			return err
+		}
+		sum = rollup.NewRow()
+		sum.Or(old)
+		sum.Or(r)
+		sum.Through = old.Through
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return w.put(ctx, k, sum)
+}
+
+func (w *workspaceTx) put(ctx context.Context, k rollup.Key, r *rollup.Row) error {
+	num, err := w.must(ctx, k.Campaign)
+	if err != nil {
+		return err
+	}
+	counts, sets := r.Marshal()
+	if sets == nil {
+		sets = []byte{}
+	}
+	_, err = w.exec(ctx, `INSERT INTO rollups (workspace, campaign, span, bucket, counts, sets) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT (workspace, campaign, span, bucket) DO UPDATE SET counts = excluded.counts, sets = excluded.sets`,
+		w.ws, num, int64(k.Span), k.Bucket, counts, sets)
+	return err
+}
+
+// PutRollups implements ingest.WorkspaceTx.
+func (w *workspaceTx) PutRollups(ctx context.Context, rows map[rollup.Key]*rollup.Row) error {
+	for k, r := range rows {
+		if r.Count != [rollup.NumMetrics]uint64{} || k.Span == rollup.Lifetime {
+			if err := w.put(ctx, k, r); err != nil {
+				return err
+			}
+			continue
+		}
+		num, err := w.must(ctx, k.Campaign)
+		if err != nil {
+			return err
+		}
+		if _, err := w.exec(ctx, "DELETE FROM rollups WHERE workspace = ? AND campaign = ? AND span = ? AND bucket = ?", w.ws, num, int64(k.Span), k.Bucket); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// placeholders is n times group, with commas.
+func placeholders(group string, n int) string {
+	return strings.TrimSuffix(strings.Repeat(group+",", n), ",")
+}

@@ -1,0 +1,162 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"monterey/internal/delivery"
+	"monterey/internal/fault"
+)
+
+// Packing raw bodies; both are safe for concurrent use with EncodeAll and DecodeAll.
+func newPacker() (*zstd.Encoder, *zstd.Decoder, error) {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(1<<20))
+	if err != nil {
+		return nil, nil, err
+	}
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(1<<30))
+	return enc, dec, err
+}
+
+// archiveBytes is how many bytes of bodies are packed together at the most: reading one body unpacks all of them.
+const archiveBytes = 4 << 20
+
+// SaveDeliveries implements ingest.WorkspaceTx.
+func (w *workspaceTx) SaveDeliveries(ctx context.Context, ds []delivery.Delivery, raw [][]byte) error {
+	for start := 0; start < len(ds); {
+		end, size := start, 0
+		for end < len(ds) && (end == start || size+len(raw[end]) <= archiveBytes) {
+			size += len(raw[end])
+			end++
+		}
+		if err := w.saveArchive(ctx, ds[start:end], raw[start:end], size); err != nil {
+			return err
+		}
+		start = end
+	}
+	return w.addIntake(ctx, ds, 1)
+}
+
+func (w *workspaceTx) saveArchive(ctx context.Context, ds []delivery.Delivery, raw [][]byte, size int) error {
+	nums := make([]int64, len(ds))
+	bodies := make([]byte, 0, size)
+	starts := make([]int, len(ds))
+	for i := range ds {
+		var err error
+		if nums[i], err = w.deliveryNum(ctx, ds[i].ID); err != nil {
+			return err
+		}
+		starts[i] = len(bodies)
+		bodies = append(bodies, raw[i]...)
+	}
+	packed := w.t.s.packer.EncodeAll(bodies, nil)
+	if _, err := w.exec(ctx, "INSERT INTO archives (workspace, num, last, created_at, bodies) VALUES (?, ?, ?, ?, ?)",
+		w.ws, nums[0], nums[len(nums)-1], micros(ds[0].ReceivedAt), packed); err != nil {
+		return err
+	}
+	for i := range ds {
+		d := &ds[i]
+		conn, err := w.t.s.connectionNum(ctx, d.Connection)
+		if err != nil {
+			return err
+		}
+		if _, err := w.exec(ctx, `INSERT INTO deliveries (workspace, num, connection, received_at, state, objects, bytes, inserted, duplicate, ignored, quarantined,
+			results, archive, start) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			w.ws, nums[i], conn, micros(d.ReceivedAt), int64(d.State), d.Objects, d.Bytes, d.Counts.Inserted, d.Counts.Duplicate, d.Counts.Ignored,
+			d.Counts.Quarantined, encodeResults(d.Results), nums[0], starts[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addIntake adds deliveries to the workspace's sums (sign 1), or takes them off (sign -1).
+func (w *workspaceTx) addIntake(ctx context.Context, ds []delivery.Delivery, sign int) error {
+	var states [4]int
+	var c delivery.Counts
+	for i := range ds {
+		states[ds[i].State] += sign
+		c.Inserted += sign * ds[i].Counts.Inserted
+		c.Duplicate += sign * ds[i].Counts.Duplicate
+		c.Ignored += sign * ds[i].Counts.Ignored
+		c.Quarantined += sign * ds[i].Counts.Quarantined
+	}
+	_, err := w.exec(ctx, `UPDATE counters SET done = done + ?, partial = partial + ?, held = held + ?, inserted = inserted + ?, duplicate = duplicate + ?,
+		ignored = ignored + ?, quarantined = quarantined + ? WHERE workspace = ?`, states[delivery.Done], states[delivery.Partial],
+		states[delivery.Quarantined], c.Inserted, c.Duplicate, c.Ignored, c.Quarantined, w.ws)
+	return err
+}
+
+// UpdateDelivery implements ingest.WorkspaceTx.
+func (w *workspaceTx) UpdateDelivery(ctx context.Context, d delivery.Delivery) error {
+	old, _, err := w.Delivery(ctx, d.ID)
+	if err != nil {
+		return err
+	}
+	if err := w.addIntake(ctx, []delivery.Delivery{old}, -1); err != nil {
+		return err
+	}
+	num, err := w.deliveryNum(ctx, d.ID)
+	if err != nil {
+		return err
+	}
+	if _, err := w.exec(ctx, `UPDATE deliveries SET state = ?, objects = ?, inserted = ?, duplicate = ?, ignored = ?, quarantined = ?, results = ?
+		WHERE workspace = ? AND num = ?`, int64(d.State), d.Objects, d.Counts.Inserted, d.Counts.Duplicate, d.Counts.Ignored, d.Counts.Quarantined,
+		encodeResults(d.Results), w.ws, num); err != nil {
+		return err
+	}
+	return w.addIntake(ctx, []delivery.Delivery{d}, 1)
+}
+
+// Delivery implements ingest.WorkspaceTx.
+func (w *workspaceTx) Delivery(ctx context.Context, id delivery.ID) (d delivery.Delivery, raw []byte, err error) {
+	num, err := w.deliveryNum(ctx, id)
+	if err != nil {
+		return d, nil, err
+	}
+	var packed, results []byte
+	var received, state, start int64
+	d = delivery.Delivery{ID: id}
+	err = w.tx.QueryRowContext(ctx, `SELECT s.id, n.id, n.provider, d.received_at, d.state, d.objects, d.bytes, d.inserted, d.duplicate, d.ignored,
+		d.quarantined, d.results, d.start, a.bodies FROM deliveries d JOIN workspaces s ON s.num = d.workspace JOIN connections n ON n.num = d.connection
+		LEFT JOIN archives a ON a.workspace = d.workspace AND a.num = d.archive WHERE d.workspace = ? AND d.num = ?`, w.ws, num).
+		Scan(&d.Workspace, &d.Connection, &d.Provider, &received, &state, &d.Objects, &d.Bytes, &d.Counts.Inserted, &d.Counts.Duplicate, &d.Counts.Ignored,
+			&d.Counts.Quarantined, &results, &start, &packed)
+	if err != nil {
+		return d, nil, err
+	}
+	if packed == nil {
+		return d, nil, fault.New(fault.Conflict, "the raw body of this delivery is gone; it cannot be read again")
+	}
+	d.ReceivedAt, d.State, d.RawKept = fromMicros(received), delivery.State(state), true
+	if d.Results, err = decodeResults(results); err != nil {
+		return d, nil, err
+	}
+	bodies, err := w.t.s.unpacker.DecodeAll(packed, nil)
+	if err != nil || start+int64(d.Bytes) > int64(len(bodies)) {
+		return d, nil, fault.Wrap(fault.Internal, err, "the archive of delivery %s is damaged", id)
+	}
+	return d, bodies[start : start+int64(d.Bytes)], nil
+}
+
+// PruneArchives implements ingest.Store, an archive a call.
+func (s *Store) PruneArchives(ctx context.Context, before time.Time) (more bool, err error) {
+	var ws, num, last int64
+	// One that holds something quarantined stays whole: rewriting it would spare little.
+	err = s.readers.QueryRowContext(ctx, `SELECT a.workspace, a.num, a.last FROM archives a INDEXED BY archives_by_age WHERE a.created_at < ? AND NOT EXISTS
+		(SELECT 1 FROM deliveries d INDEXED BY deliveries_unfinished WHERE d.workspace = a.workspace AND d.state IN (2, 3) AND d.num BETWEEN a.num AND a.last)
+		ORDER BY a.created_at LIMIT 1`, micros(before)).Scan(&ws, &num, &last)
+	if err == sql.ErrNoRows {
+		return false, nil
+	}
+	if err != nil {
+		return false, translate("prune archives", err)
+	}
+	return true, s.write(ctx, "prune archives", func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "DELETE FROM archives WHERE workspace = ? AND num = ?", ws, num)
+		return err
+	})
+}

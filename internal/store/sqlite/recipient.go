@@ -1,0 +1,168 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/RoaringBitmap/roaring/v2"
+
+	"monterey/internal/ingest"
+	"monterey/internal/recipient"
+)
+
+// recipientCache remembers ordinals, which never change. It holds at most maxRecipients of all workspaces (about 50 bytes
+// each) and forgets an arbitrary part when it is full.
+type recipientCache struct {
+	mu    sync.Mutex
+	known map[recipientKey]recipient.Ordinal
+}
+
+const maxRecipients = 1 << 20
+
+type recipientKey struct {
+	ws   int64
+	hash recipient.Hash
+}
+
+func (c *recipientCache) get(k recipientKey) (recipient.Ordinal, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o, ok := c.known[k]
+	return o, ok
+}
+
+func (c *recipientCache) add(ws int64, found map[recipient.Hash]recipient.Ordinal) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for h, o := range found {
+		c.known[recipientKey{ws, h}] = o
+	}
+	for k := range c.known {
+		if len(c.known) <= maxRecipients {
+			break
+		}
+		delete(c.known, k)
+	}
+}
+
+// lookup is how many hashes one statement looks up.
+const lookup = 100
+
+// Recipients implements ingest.WorkspaceTx.
+func (w *workspaceTx) Recipients(ctx context.Context, rs []ingest.Recipient) ([]recipient.Ordinal, error) {
+	out := make([]recipient.Ordinal, len(rs))
+	var missing []int
+	for i, r := range rs {
+		if o, ok := w.ordinal(r.Hash); ok {
+			out[i] = o
+		} else {
+			missing = append(missing, i)
+		}
+	}
+	slices.SortFunc(missing, func(a, b int) int { return bytes.Compare(rs[a].Hash[:], rs[b].Hash[:]) })
+	for part := range slices.Chunk(missing, lookup) {
+		if err := w.findRecipients(ctx, rs, part); err != nil {
+			return nil, err
+		}
+	}
+	var fresh []int
+	for _, i := range missing {
+		if o, ok := w.ordinal(rs[i].Hash); ok {
+			out[i] = o
+		} else {
+			fresh = append(fresh, i)
+		}
+	}
+	if len(fresh) == 0 {
+		return out, nil
+	}
+	slices.Sort(fresh) // ordinals in the order of arrival
+	first, err := w.next(ctx, "ordinal", len(fresh))
+	if err != nil {
+		return nil, err
+	}
+	for n, i := range fresh {
+		out[i] = recipient.Ordinal(first + int64(n))
+		w.found[rs[i].Hash] = out[i]
+	}
+	return out, w.addRecipients(ctx, rs, fresh, out)
+}
+
+func (w *workspaceTx) ordinal(h recipient.Hash) (recipient.Ordinal, bool) {
+	if o, ok := w.found[h]; ok {
+		return o, true
+	}
+	return w.t.s.recipients.get(recipientKey{w.ws, h})
+}
+
+func (w *workspaceTx) findRecipients(ctx context.Context, rs []ingest.Recipient, part []int) error {
+	args := make([]any, 0, lookup+1)
+	args = append(args, w.ws)
+	for n := range lookup { // a full statement always, so that one is prepared
+		args = append(args, rs[part[min(n, len(part)-1)]].Hash[:])
+	}
+	return w.each(ctx, func(r row) error {
+		var hash []byte
+		var o int64
+		if err := r.Scan(&hash, &o); err != nil {
+			return err
+		}
+		w.found[recipient.Hash(hash)] = recipient.Ordinal(o)
+		return nil
+	}, "SELECT hash, ordinal FROM recipients WHERE workspace = ? AND hash IN ("+placeholders("?", lookup)+")", args...)
+}
+
+func (w *workspaceTx) addRecipients(ctx context.Context, rs []ingest.Recipient, fresh []int, ordinals []recipient.Ordinal) error {
+	domains := map[domainChunk]*roaring.Bitmap{}
+	for _, i := range fresh {
+		o := ordinals[i]
+		if _, err := w.exec(ctx, "INSERT INTO recipients (workspace, hash, ordinal) VALUES (?, ?, ?)", w.ws, rs[i].Hash[:], int64(o)); err != nil {
+			return err
+		}
+		if _, err := w.exec(ctx, "INSERT INTO addresses (workspace, ordinal, address) VALUES (?, ?, ?)", w.ws, int64(o), rs[i].Address); err != nil {
+			return err
+		}
+		k := domainChunk{recipient.Domain(rs[i].Address), int64(o) >> 16}
+		if domains[k] == nil {
+			domains[k] = roaring.New()
+		}
+		domains[k].Add(uint32(o))
+	}
+	for k, set := range domains {
+		if err := w.addDomain(ctx, k, set); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type domainChunk struct {
+	domain string
+	chunk  int64
+}
+
+func (w *workspaceTx) addDomain(ctx context.Context, k domainChunk, set *roaring.Bitmap) error {
+	var old []byte
+	err := w.each(ctx, func(r row) error { return r.Scan(&old) },
+		"SELECT members FROM domains WHERE workspace = ? AND domain = ? AND chunk = ?", w.ws, k.domain, k.chunk)
+	if err != nil {
+		return err
+	}
+	if old != nil {
+		before := roaring.New()
+		if _, err := before.FromBuffer(old); err != nil {
+			return err
+		}
+		set.Or(before)
+	}
+	set.RunOptimize()
+	members, err := set.ToBytes()
+	if err != nil {
+		return err
+	}
+	_, err = w.exec(ctx, `INSERT INTO domains (workspace, domain, chunk, members) VALUES (?, ?, ?, ?)
+		ON CONFLICT (workspace, domain, chunk) DO UPDATE SET members = excluded.members`, w.ws, k.domain, k.chunk, members)
+	return err
+}

@@ -1,0 +1,252 @@
+// Package sqlite keeps everything in two SQLite files: monterey.db, and beside it inbox.db with the webhook bodies that
+// are not counted yet. The main file has one writer connection and a pool of readers; the inbox has a writer of its own,
+// so that accepting webhooks never waits for counting them.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/pressly/goose/v3"
+	"modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
+
+	"monterey/internal/fault"
+	"monterey/internal/provider"
+	"monterey/internal/recipient"
+	"monterey/internal/workspace"
+)
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+// Sizes of the page caches, in KiB: one writer, up to Readers readers.
+const (
+	writerCache = 64 << 10
+	readerCache = 16 << 10
+	Readers     = 6
+)
+
+// Store is the main file and the inbox. It is safe for concurrent use.
+type Store struct {
+	now        func() time.Time
+	path       string
+	writer     *sql.DB // one connection
+	readers    *sql.DB
+	inbox      *inbox // nil unless opened by OpenInbox
+	recipients *recipientCache
+	packer     *zstd.Encoder
+	unpacker   *zstd.Decoder
+
+	mu             sync.Mutex
+	nums           map[workspace.ID]workspaceRow // immutable facts of workspaces; filled as they are asked for
+	workspaceIDs   map[int64]workspace.ID
+	connectionIDs  map[int64]provider.ID
+	connectionNums map[provider.ID]int64
+}
+
+// workspaceRow is what never changes of a workspace.
+type workspaceRow struct {
+	num int64
+	key []byte // the identity key
+}
+
+// Open opens the main file at path, making it when it is not there. It does not migrate (see Migrate) and does not open
+// the inbox (see OpenInbox): commands work beside a running server.
+func Open(path string, now func() time.Time) (*Store, error) {
+	s := &Store{now: now, path: path, nums: map[workspace.ID]workspaceRow{},
+		recipients:   &recipientCache{known: map[recipientKey]recipient.Ordinal{}},
+		workspaceIDs: map[int64]workspace.ID{}, connectionIDs: map[int64]provider.ID{}, connectionNums: map[provider.ID]int64{}}
+	var err error
+	if s.packer, s.unpacker, err = newPacker(); err != nil {
+		return nil, fmt.Errorf("sqlite: open: %w", err)
+	}
+	if s.writer, err = openFile(path, true, writerCache, 20_000); err != nil {
+		return nil, err
+	}
+	s.writer.SetMaxOpenConns(1)
+	// The file must be in WAL mode before a reader opens it.
+	if _, err := s.writer.Exec("PRAGMA journal_mode"); err != nil {
+		return nil, errors.Join(translate("open", err), s.writer.Close())
+	}
+	if s.readers, err = openFile(path, false, readerCache, 0); err != nil {
+		return nil, errors.Join(err, s.writer.Close())
+	}
+	s.readers.SetMaxOpenConns(Readers)
+	s.readers.SetMaxIdleConns(Readers)
+	return s, nil
+}
+
+// openFile opens one file with the pragmas that every connection needs. checkpoint is in pages of the WAL.
+func openFile(path string, write bool, cacheKiB, checkpoint int) (*sql.DB, error) {
+	q := url.Values{}
+	for _, p := range []string{"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "temp_store(MEMORY)",
+		fmt.Sprintf("cache_size(-%d)", cacheKiB)} {
+		q.Add("_pragma", p)
+	}
+	if write {
+		q.Add("_pragma", fmt.Sprintf("wal_autocheckpoint(%d)", checkpoint))
+		q.Add("_pragma", "foreign_keys(ON)")
+		q.Add("_pragma", "journal_size_limit(104857600)")
+		q.Set("_txlock", "immediate")
+	} else {
+		q.Add("_pragma", "query_only(ON)")
+	}
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String())
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: open %s: %w", filepath.Base(path), err)
+	}
+	db.SetConnMaxIdleTime(0)
+	return db, nil
+}
+
+// Close ends the use of both files. What was accepted is on disk already.
+func (s *Store) Close() error {
+	var inboxErr error
+	if s.inbox != nil {
+		inboxErr = s.inbox.close()
+	}
+	return errors.Join(inboxErr, s.readers.Close(), s.writer.Close())
+}
+
+// Migrate brings the main file to this release and says from and to which version.
+func (s *Store) Migrate(ctx context.Context) (from, to int64, err error) {
+	p, err := s.migrations()
+	if err != nil {
+		return 0, 0, err
+	}
+	if from, err = p.GetDBVersion(ctx); err != nil {
+		return 0, 0, translate("migrate", err)
+	}
+	if _, err = p.Up(ctx); err != nil {
+		return from, from, translate("migrate", err)
+	}
+	to, err = p.GetDBVersion(ctx)
+	return from, to, translate("migrate", err)
+}
+
+// Version is the main file's schema version, and the one this release needs.
+func (s *Store) Version(ctx context.Context) (has, needs int64, err error) {
+	p, err := s.migrations()
+	if err != nil {
+		return 0, 0, err
+	}
+	has, err = p.GetDBVersion(ctx)
+	sources := p.ListSources()
+	return has, sources[len(sources)-1].Version, translate("version", err)
+}
+
+func (s *Store) migrations() (*goose.Provider, error) {
+	files, err := fs.Sub(migrationFiles, "migrations")
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: migrations: %w", err)
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, s.writer, files, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: migrations: %w", err)
+	}
+	return p, nil
+}
+
+// Ready says whether the database answers and has this release's schema.
+func (s *Store) Ready(ctx context.Context) error {
+	var version int64
+	err := s.readers.QueryRowContext(ctx, "SELECT max(version_id) FROM goose_db_version WHERE is_applied").Scan(&version)
+	if err != nil {
+		return translate("ready", err)
+	}
+	return nil
+}
+
+// write runs f in a transaction of the one writer. Nothing of it stays when f fails.
+func (s *Store) write(ctx context.Context, what string, f func(*sql.Tx) error) error {
+	return inTx(ctx, s.writer, what, nil, f)
+}
+
+// read runs f on one snapshot.
+func (s *Store) read(ctx context.Context, what string, f func(*sql.Tx) error) error {
+	return inTx(ctx, s.readers, what, &sql.TxOptions{ReadOnly: true}, f)
+}
+
+func inTx(ctx context.Context, db *sql.DB, what string, opts *sql.TxOptions, f func(*sql.Tx) error) error {
+	tx, err := db.BeginTx(ctx, opts)
+	if err != nil {
+		return translate(what, err)
+	}
+	defer func() { _ = tx.Rollback() }() // after a commit it says so, which is no news
+	if err := f(tx); err != nil {
+		return translate(what, err)
+	}
+	return translate(what, tx.Commit())
+}
+
+// translate turns the driver's errors into faults, by code: no rows is NotFound, a constraint is Conflict, everything
+// else that SQLite says is Unavailable (disk full, busy, I/O, interrupted). Faults and nil pass unchanged.
+func translate(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*fault.Error](err); ok {
+		return err
+	}
+	if errors.Is(err, sql.ErrNoRows) {
+		return fault.Wrap(fault.NotFound, err, "there is no such thing here")
+	}
+	if se, ok := errors.AsType[*sqlite.Error](err); ok {
+		switch se.Code() & 0xff {
+		case lib.SQLITE_CONSTRAINT:
+			return fault.Wrap(fault.Conflict, err, "this exists already")
+		case lib.SQLITE_TOOBIG, lib.SQLITE_MISMATCH, lib.SQLITE_RANGE:
+			return fault.Wrap(fault.Data, err, "the store cannot keep this value")
+		}
+		return &fault.Error{Code: fault.Unavailable, Message: "the database cannot be used at the moment", RetryAfter: 2 * time.Second, Err: fmt.Errorf("sqlite: %s: %w", what, err)}
+	}
+	return fmt.Errorf("sqlite: %s: %w", what, err)
+}
+
+// workspace finds the number and the identity key of the caller's workspace; NotFound for none that is there.
+func (s *Store) workspace(ctx context.Context, c workspace.Caller) (workspaceRow, error) {
+	s.mu.Lock()
+	row, ok := s.nums[c.Workspace()]
+	s.mu.Unlock()
+	if ok {
+		return row, nil
+	}
+	id := c.Workspace()
+	err := s.readers.QueryRowContext(ctx, "SELECT num, identity_key FROM workspaces WHERE id = ? AND deleted_at = 0", id.UUID[:]).Scan(&row.num, &row.key)
+	if errors.Is(err, sql.ErrNoRows) {
+		return row, fault.New(fault.NotFound, "there is no such workspace")
+	}
+	if err != nil {
+		return row, translate("workspace", err)
+	}
+	s.mu.Lock()
+	s.nums[id] = row
+	s.mu.Unlock()
+	return row, nil
+}
+
+// micros is how a time is stored; the zero time is 0.
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+// fromMicros is the inverse of micros.
+func fromMicros(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us).UTC()
+}
