@@ -13,7 +13,8 @@ import (
 // Times are kept in UTC to the microsecond; finer parts are cut off. Texts compare bytewise, in keys, filters and sorts alike; a
 // search alone ignores case. Lists are sorted by the field asked for, unknown values last, and then by id in the same
 // direction; the fault of a field that a list is not sorted by is Invalid. A method with ids of another workspace finds
-// nothing, and a deleted workspace is one that never was.
+// nothing, and a deleted workspace is one that never was: at once for directory, keys and connections; for the rest, in the
+// process that deleted it (others still ask the directory first).
 type Store interface {
 	workspace.Store
 	provider.Store

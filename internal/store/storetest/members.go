@@ -50,6 +50,10 @@ func testMember(t *testing.T, s store.Store) {
 	wantA := must(s.AddMember(ctx, inA, u.ID, workspace.Admin, at(3)))(t)
 	same(t, "memberships by name", must(s.MembershipsOf(ctx, u.ID))(t), []workspace.Membership{wantA, want})
 
+	want.Role = workspace.Viewer
+	same(t, "changed again", must(s.SetRole(ctx, inB, u.ID, workspace.Viewer))(t), want)
+	same(t, "changed in one workspace alone", must(s.MembershipsOf(ctx, u.ID))(t), []workspace.Membership{wantA, want})
+
 	ok(t, s.RemoveMember(ctx, inA, u.ID))
 	wantFault(t, "remove twice", s.RemoveMember(ctx, inA, u.ID), fault.NotFound)
 	same(t, "memberships left", must(s.MembershipsOf(ctx, u.ID))(t), []workspace.Membership{want})
