@@ -99,7 +99,7 @@ func (w *Worker) drainForever(ctx context.Context) error {
 	for {
 		err := w.drain(ctx, wait.Reset)
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // the end was asked for
+			return nil // the end was asked for
 		}
 		w.failing.Store(&err)
 		w.opts.Log.Error("counting stands still", "error", err)
