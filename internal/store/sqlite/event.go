@@ -1,0 +1,226 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"time"
+
+	"monterey/internal/bounce"
+	"monterey/internal/campaign"
+	"monterey/internal/event"
+	"monterey/internal/fault"
+	"monterey/internal/provider"
+	"monterey/internal/recipient"
+	"monterey/internal/workspace"
+)
+
+// GetEvent implements event.Store.
+func (s *Store) GetEvent(ctx context.Context, c workspace.Caller, id event.ID) (e event.Event, err error) {
+	ws, err := s.workspace(ctx, c)
+	if err != nil {
+		return e, err
+	}
+	err = s.read(ctx, "get event", func(tx *sql.Tx) error {
+		got, err := eventsOf(ctx, newView(tx, ws.num, time.Time{}), []eventKey{{id: id}})
+		if err != nil {
+			return err
+		}
+		if len(got) == 0 {
+			return fault.New(fault.NotFound, "there is no such event")
+		}
+		e = got[0]
+		return nil
+	})
+	return e, err
+}
+
+// readColumns are what rowReader reads, of events e and addresses a.
+const readColumns = `e.id, e.campaign, e.type, e.ordinal, e.updated_at, e.received_at, e.actor, e.class, e.source, e.link,
+	coalesce(e.ip, ''), coalesce(e.facts, ''), coalesce(a.address, '')`
+
+// eventsSQL reads the events whose ids stand one after another in a blob, in that order: a statement each would cost twice
+// as much, and ids as JSON half as much again.
+const eventsSQL = `WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?)
+	SELECT ` + readColumns + ` FROM n CROSS JOIN events e ON e.workspace = ? AND e.id = substr(?, n.i * 16 + 1, 16)
+	LEFT JOIN addresses a ON a.workspace = e.workspace AND a.ordinal = e.ordinal ORDER BY n.i`
+
+// eventsOf reads the events of these keys, in order. Events that are not there are left out.
+func eventsOf(ctx context.Context, v *view, keys []eventKey) ([]event.Event, error) {
+	ids := make([]byte, 0, 16*len(keys))
+	removed := 0
+	for _, k := range keys {
+		if k.removed {
+			removed++
+		} else {
+			ids = append(ids, k.id.UUID[:]...)
+		}
+	}
+	b := eventBatch{events: make([]event.Event, 0, len(keys)), refs: make([]eventRef, 0, len(keys))}
+	if n := len(ids) / 16; n > 0 {
+		if err := v.each(ctx, b.scan, eventsSQL, n, v.ws, ids); err != nil {
+			return nil, err
+		}
+	}
+	if err := b.resolve(ctx, v); err != nil {
+		return nil, err
+	}
+	if removed == 0 {
+		return b.events, nil
+	}
+	return withRemoved(b.events, keys), nil
+}
+
+// withRemoved puts the events that were taken back where their keys stand.
+func withRemoved(events []event.Event, keys []eventKey) []event.Event {
+	out := make([]event.Event, 0, len(keys))
+	for _, k := range keys {
+		switch {
+		case k.removed:
+			out = append(out, event.Event{ID: k.id, UpdatedAt: fromMicros(k.updated), Removed: true})
+		case len(events) > 0 && events[0].ID == k.id:
+			out, events = append(out, events[0]), events[1:]
+		}
+	}
+	return out
+}
+
+// eventBatch reads rows of events, and then what they refer to by number, each number once.
+type eventBatch struct {
+	events []event.Event
+	refs   []eventRef // of the event at the same index
+	id     sql.RawBytes
+}
+
+type eventRef struct{ campaign, link int64 }
+
+func (b *eventBatch) scan(r row) error {
+	var e event.Event
+	var ref eventRef
+	var kind, ordinal, updated, received, actor, class, source int64
+	var ip, facts string
+	if err := r.Scan(&b.id, &ref.campaign, &kind, &ordinal, &updated, &received, &actor, &class, &source, &ref.link, &ip, &facts, &e.Address); err != nil {
+		return err
+	}
+	copy(e.ID.UUID[:], b.id)
+	e.Type, e.Recipient, e.Source, e.Class = event.Type(kind), recipient.Ordinal(ordinal), event.Source(source), bounce.Class(class)
+	e.OccurredAt, e.UpdatedAt, e.ReceivedAt = e.ID.Time(), fromMicros(updated), fromMicros(received)
+	e.Actor = event.Rule(actor).Actor()
+	if actor != 0 {
+		e.ActorReason = event.RuleName(int(actor))
+	}
+	var err error
+	e.Facts, err = decodeFacts(ip, facts)
+	b.events, b.refs = append(b.events, e), append(b.refs, ref)
+	return err
+}
+
+// campaignRef is what events tell of their campaign.
+type campaignRef struct {
+	id         campaign.ID
+	name       string
+	provider   provider.Name
+	providerID string
+	runs       []campaign.Run // by start
+}
+
+func (b *eventBatch) resolve(ctx context.Context, v *view) error {
+	campaigns, links := map[int64]*campaignRef{}, map[int64]event.Link{}
+	for _, ref := range b.refs {
+		if ref.campaign != 0 {
+			campaigns[ref.campaign] = nil
+		}
+		if ref.link != 0 {
+			links[ref.link] = event.Link{}
+		}
+	}
+	if err := v.campaignRefs(ctx, campaigns); err != nil {
+		return err
+	}
+	if err := v.fillLinks(ctx, links); err != nil {
+		return err
+	}
+	for i := range b.events {
+		e, ref := &b.events[i], b.refs[i]
+		e.Link = links[ref.link]
+		e.Provider = provider.Campaigner // of an event of no campaign: the only one there is
+		if cm := campaigns[ref.campaign]; cm != nil {
+			e.Campaign, e.CampaignName, e.ProviderCampaignID, e.Provider = cm.id, cm.name, cm.providerID, cm.provider
+			e.Run = cm.runAt(e.OccurredAt)
+		}
+	}
+	return nil
+}
+
+// runAt is the latest run that had begun; zero = none.
+func (c *campaignRef) runAt(at time.Time) campaign.RunID {
+	after, _ := slices.BinarySearchFunc(c.runs, at, func(r campaign.Run, at time.Time) int {
+		if r.StartedAt.After(at) {
+			return 1
+		}
+		return -1
+	})
+	if after == 0 {
+		return campaign.RunID{}
+	}
+	return c.runs[after-1].ID
+}
+
+// campaignRefs fills in the campaigns of these numbers, with their runs.
+func (v *view) campaignRefs(ctx context.Context, byNum map[int64]*campaignRef) error {
+	if len(byNum) == 0 {
+		return nil
+	}
+	var ids []campaign.ID
+	byID := map[campaign.ID]*campaignRef{}
+	err := v.each(ctx, func(r row) error {
+		var num int64
+		c := &campaignRef{}
+		err := r.Scan(&num, &c.id, &c.name, &c.provider, &c.providerID)
+		byNum[num], byID[c.id], ids = c, c, append(ids, c.id)
+		return err
+	}, "SELECT num, id, name, provider, provider_campaign_id FROM campaigns WHERE workspace = ? AND num IN (SELECT value FROM json_each(?))",
+		v.ws, numsJSON(byNum))
+	if err != nil {
+		return err
+	}
+	runs, err := runsOf(ctx, v.tx, v.ws, ids)
+	for _, r := range runs {
+		c := byID[r.Campaign]
+		c.runs = append(c.runs, r)
+	}
+	return err
+}
+
+// fillLinks fills in the links of these numbers.
+func (v *view) fillLinks(ctx context.Context, byNum map[int64]event.Link) error {
+	if len(byNum) == 0 {
+		return nil
+	}
+	return v.each(ctx, func(r row) error {
+		var num int64
+		var l event.Link
+		err := r.Scan(&num, &l.ID, &l.URL)
+		byNum[num] = l
+		return err
+	}, "SELECT num, link_id, url FROM links WHERE workspace = ? AND num IN (SELECT value FROM json_each(?))", v.ws, numsJSON(byNum))
+}
+
+func numsJSON[V any](byNum map[int64]V) string {
+	nums := make([]int64, 0, len(byNum))
+	for n := range byNum {
+		nums = append(nums, n)
+	}
+	slices.Sort(nums)
+	return listJSON(nums)
+}
+
+// eventKey is the place of an event in a list.
+type eventKey struct {
+	id      event.ID
+	updated int64 // where it is needed: see eventQuery
+	removed bool
+}
+
+func (k eventKey) String() string { return fmt.Sprintf("%s at %d", k.id, k.updated) }

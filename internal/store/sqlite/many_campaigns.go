@@ -1,0 +1,61 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"maps"
+	"slices"
+
+	"monterey/internal/campaign"
+	"monterey/internal/rollup"
+)
+
+// manyCampaigns is a rollup.Source of several campaigns as one, whichever is asked for, without sets.
+type manyCampaigns struct {
+	*view
+	ids  []campaign.ID
+	nums []int64
+}
+
+// Counts implements rollup.Source: the rows of a bucket are added up.
+func (m manyCampaigns) Counts(ctx context.Context, _ campaign.ID, s rollup.Span, from, to int64, f func(int64, []byte, []byte) error) error {
+	sums := map[int64]*rollup.Row{}
+	var bucket int64
+	var counts sql.RawBytes
+	err := m.each(ctx, func(r row) error {
+		if err := r.Scan(&bucket, &counts); err != nil {
+			return err
+		}
+		one, err := rollup.UnmarshalCounts(counts)
+		if err != nil {
+			return err
+		}
+		if sum := sums[bucket]; sum != nil {
+			sum.Or(one)
+		} else {
+			sums[bucket] = one
+		}
+		return nil
+	}, `SELECT bucket, counts FROM rollups WHERE workspace = ? AND campaign IN (SELECT value FROM json_each(?))
+		AND span = ? AND bucket >= ? AND bucket < ?`, m.ws, listJSON(m.nums), int64(s), from, to)
+	if err != nil {
+		return err
+	}
+	for _, bucket := range slices.Sorted(maps.Keys(sums)) {
+		counts, _ := sums[bucket].Marshal()
+		if err := f(bucket, counts, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Facts implements rollup.Source.
+func (m manyCampaigns) Facts(ctx context.Context, _ campaign.ID, from, to int64, f func(rollup.Fact)) error {
+	for _, id := range m.ids {
+		if err := m.view.Facts(ctx, id, from, to, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
