@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,8 +20,25 @@ type keyring struct {
 	keys  map[[32]byte]workspace.APIKey
 	users []workspace.User
 	asked int
-	used  map[workspace.KeyID]time.Time
-	err   error
+
+	mu   sync.Mutex
+	used map[workspace.KeyID]time.Time
+	err  error
+}
+
+func (k *keyring) fail(err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.err = err
+}
+
+// recorded is how many keys were recorded as used since it was last asked.
+func (k *keyring) recorded() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n := len(k.used)
+	k.used = nil
+	return n
 }
 
 func (k *keyring) KeyByHash(_ context.Context, hash [32]byte) (workspace.APIKey, error) {
@@ -36,6 +54,8 @@ func (k *keyring) KeyByHash(_ context.Context, hash [32]byte) (workspace.APIKey,
 }
 
 func (k *keyring) TouchKeys(_ context.Context, used map[workspace.KeyID]time.Time) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if k.err != nil {
 		return k.err
 	}
@@ -153,21 +173,21 @@ func TestLastUse(t *testing.T) {
 		if _, err := ask(a, "Bearer "+token); err != nil {
 			t.Fatal(err)
 		}
-		k.err = errors.New("busy")
+		k.fail(errors.New("busy"))
 		time.Sleep(touchEach + time.Second)
-		k.err = nil
+		k.fail(nil)
 		time.Sleep(touchEach)
 		synctest.Wait()
-		if len(k.used) != 1 {
-			t.Errorf("after a failed flush %d keys were recorded", len(k.used))
+		if n := k.recorded(); n != 1 {
+			t.Errorf("after a failed flush %d keys were recorded", n)
 		}
-		k.used = nil
 		if _, err := ask(a, "Bearer "+token); err != nil {
 			t.Fatal(err)
 		}
 		stop()
-		if err := <-over; err != nil || len(k.used) != 1 {
-			t.Errorf("at the end: %v, %d keys were recorded", err, len(k.used))
+		err := <-over
+		if n := k.recorded(); err != nil || n != 1 {
+			t.Errorf("at the end: %v, %d keys were recorded", err, n)
 		}
 	})
 }
