@@ -4,7 +4,10 @@ package store
 
 import (
 	"monterey/internal/campaign"
+	"monterey/internal/event"
+	"monterey/internal/ingest"
 	"monterey/internal/provider"
+	"monterey/internal/rollup"
 	"monterey/internal/workspace"
 )
 
@@ -19,4 +22,7 @@ type Store interface {
 	workspace.Store
 	provider.Store
 	campaign.Store
+	event.Store
+	rollup.Store
+	ingest.Store
 }

@@ -11,7 +11,13 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) store.Store { return openMigrated(t) })
+	storetest.Run(t, func(t *testing.T) store.Store {
+		s := openMigrated(t)
+		if err := s.OpenInbox(t.Context(), filepath.Join(t.TempDir(), "inbox.db"), InboxOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	})
 }
 
 // openMigrated is an empty store with this release's schema.

@@ -8,9 +8,12 @@ import (
 	"github.com/google/uuid"
 
 	"monterey/internal/campaign"
+	"monterey/internal/event"
 	"monterey/internal/fault"
+	"monterey/internal/ingest"
 	"monterey/internal/page"
 	"monterey/internal/provider"
+	"monterey/internal/rollup"
 	"monterey/internal/store"
 	"monterey/internal/workspace"
 )
@@ -131,6 +134,12 @@ func testMissingWorkspace(t *testing.T, s store.Store) {
 		cm.ID = campaign.NewID()
 		all["CreateCampaign"] = s.CreateCampaign(ctx, c, cm)
 		all["CreateConnection"] = s.CreateConnection(ctx, c, newConnection(c, "new"))
+		_, all["ListEvents"] = s.ListEvents(ctx, c, event.ListParams{Limit: 1})
+		_, all["GetEvent"] = s.GetEvent(ctx, c, event.ID{UUID: id(1, 1)})
+		_, all["IdentityKey"] = s.IdentityKey(ctx, c.Workspace())
+		_, all["Connection"] = s.Connection(ctx, c.Workspace(), th.conn.ID)
+		all["Snapshot"] = s.Snapshot(ctx, c, func(rollup.View) error { return nil })
+		all["Rewrite"] = s.Rewrite(ctx, c, func(ingest.WorkspaceTx) error { return nil })
 		for name, err := range all {
 			wantFault(t, name, err, fault.NotFound)
 		}

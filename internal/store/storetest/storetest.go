@@ -45,6 +45,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		"MissingWorkspace":  testMissingWorkspace,
 		"CancelledContext":  testCancelledContext,
 		"TextsComeBackSame": testTexts,
+		"Events":            testEvents,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
