@@ -64,8 +64,11 @@ func rebuildDay(ctx context.Context, tx WorkspaceTx, day int64, d *Drift) error 
 		for _, s := range bucketSpans {
 			err := tx.Rows(ctx, id, s, day, day+rollup.DaySeconds, func(bucket int64, counts, sets []byte) error {
 				r, err := rollup.Unmarshal(bytes.Clone(counts), bytes.Clone(sets))
+				if err != nil {
+					r = nil // damaged: it differs from everything
+				}
 				have[rollup.Key{Campaign: id, Span: s, Bucket: bucket}] = r
-				return err
+				return nil
 			})
 			if err != nil {
 				return err

@@ -147,7 +147,7 @@ func (s *Store) PruneArchives(ctx context.Context, before time.Time) (more bool,
 	var ws, num, last int64
 	// One that holds something quarantined stays whole: rewriting it would spare little.
 	err = s.readers.QueryRowContext(ctx, `SELECT a.workspace, a.num, a.last FROM archives a INDEXED BY archives_by_age WHERE a.created_at < ? AND NOT EXISTS
-		(SELECT 1 FROM deliveries d INDEXED BY deliveries_unfinished WHERE d.workspace = a.workspace AND d.state IN (2, 3) AND d.num BETWEEN a.num AND a.last)
+		(SELECT 1 FROM deliveries d INDEXED BY deliveries_unfinished WHERE d.workspace = a.workspace AND d.state <> 1 AND d.state IN (2, 3) AND d.num BETWEEN a.num AND a.last)
 		ORDER BY a.created_at LIMIT 1`, micros(before)).Scan(&ws, &num, &last)
 	if err == sql.ErrNoRows {
 		return false, nil

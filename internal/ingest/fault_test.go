@@ -1,0 +1,127 @@
+package ingest_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"monterey/internal/campaigner"
+	"monterey/internal/delivery"
+	"monterey/internal/event"
+	"monterey/internal/fault"
+	"monterey/internal/ingest"
+	"monterey/internal/workspace"
+)
+
+// faulty is a store in which faults happen.
+type faulty struct {
+	ingest.Store
+	poison func(event.Event) error // asked of each event before it is inserted
+	down   atomic.Int32            // so many transactions fail at their end as a full disk makes them
+}
+
+func (s *faulty) Count(ctx context.Context, items []ingest.Item, f func(ingest.Tx) error) error {
+	return s.Store.Count(ctx, items, func(tx ingest.Tx) error {
+		if err := f(faultyTx{tx, s}); err != nil {
+			return err
+		}
+		if s.down.Add(-1) >= 0 {
+			return &fault.Error{Code: fault.Unavailable, Message: "full", Err: errors.New("disk full")}
+		}
+		return nil
+	})
+}
+
+type faultyTx struct {
+	ingest.Tx
+	s *faulty
+}
+
+func (t faultyTx) Workspace(ctx context.Context, ws workspace.ID) (ingest.WorkspaceTx, error) {
+	w, err := t.Tx.Workspace(ctx, ws)
+	return faultyWorkspaceTx{w, t.s}, err
+}
+
+type faultyWorkspaceTx struct {
+	ingest.WorkspaceTx
+	s *faulty
+}
+
+func (w faultyWorkspaceTx) InsertEvents(ctx context.Context, events []event.Event, from []delivery.ID) ([]bool, error) {
+	for _, e := range events {
+		if err := w.s.poison(e); err != nil {
+			return nil, err
+		}
+	}
+	return w.WorkspaceTx.InsertEvents(ctx, events, from)
+}
+
+// faultyRig counts with a store in which faults happen.
+func faultyRig(t *testing.T, poison func(event.Event) error, down int32) (*rig, *faulty) {
+	r := newRig(t)
+	r.stop()
+	r.open()
+	f := &faulty{Store: r.store, poison: poison}
+	f.down.Store(down)
+	r.worker = ingest.NewWorker(f, campaigner.Webhook{}, ingest.Options{Linger: 20 * time.Millisecond})
+	return r, f
+}
+
+func TestOnlyThePoisonousDeliveryIsHeld(t *testing.T) {
+	for name, poison := range map[string]func(event.Event) error{
+		"constraint": func(e event.Event) error {
+			if strings.HasPrefix(e.Address, "poison") {
+				return fault.New(fault.Data, "the store refuses this")
+			}
+			return nil
+		},
+		"panic": func(e event.Event) error {
+			if strings.HasPrefix(e.Address, "poison") {
+				panic("index out of range")
+			}
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, _ := faultyRig(t, poison, 0)
+			for i := range 20 {
+				if i == 7 {
+					r.post(open(1, "poison@x.test", "2026-03-01T10:00:00Z"), open(1, "near@x.test", "2026-03-01T10:00:00Z"))
+				}
+				r.post(open(1, string(rune('a'+i))+"@x.test", "2026-03-01T10:00:00Z"))
+			}
+			r.start()
+			r.counted()
+			if got := r.statistics("1"); got.Opens != 20 {
+				t.Errorf("%d opens, want 20", got.Opens)
+			}
+			if n := r.worker.Totals(); n.Deliveries != 21 || n.Inserted != 20 || n.Quarantined != 2 {
+				t.Errorf("totals %+v", n)
+			}
+		})
+	}
+}
+
+func TestAStoreThatFailsHoldsNothing(t *testing.T) {
+	r, f := faultyRig(t, func(event.Event) error { return nil }, 3)
+	for i := range 20 {
+		r.post(open(1, string(rune('a'+i))+"@x.test", "2026-03-01T10:00:00Z"))
+	}
+	r.start()
+	for f.down.Load() > 0 {
+		if f.down.Load() < 3 && r.worker.Ready() == nil && f.down.Load() > 0 {
+			time.Sleep(time.Millisecond) // the failure is stored a moment after it happened
+		}
+		time.Sleep(time.Millisecond)
+	}
+	r.counted()
+	if err := r.worker.Ready(); err != nil {
+		t.Errorf("still not ready: %v", err)
+	}
+	if n := r.worker.Totals(); n.Deliveries != 20 || n.Inserted != 20 || n.Quarantined != 0 {
+		t.Errorf("totals %+v", n)
+	}
+}

@@ -1,0 +1,188 @@
+package ingest_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"monterey/internal/campaigner"
+	"monterey/internal/ingest"
+	"monterey/internal/page"
+	"monterey/internal/provider"
+	"monterey/internal/rollup"
+	"monterey/internal/store/sqlite"
+	"monterey/internal/workspace"
+)
+
+const webhookKey = "the-webhook-key"
+
+// rig is a store with a workspace, a connection, an intake and a worker that runs until the test ends.
+type rig struct {
+	t      *testing.T
+	dir    string
+	store  *sqlite.Store
+	ws     workspace.Caller
+	intake *ingest.Intake
+	worker *ingest.Worker
+	stop   func()
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	r := &rig{t: t, dir: t.TempDir()}
+	r.open()
+	ctx := t.Context()
+	now := time.Now()
+	w := workspace.Workspace{ID: workspace.NewID(), Name: "Test", Timezone: "UTC", CreatedAt: now, UpdatedAt: now}
+	if err := r.store.CreateWorkspace(ctx, w); err != nil {
+		t.Fatal(err)
+	}
+	r.ws = workspace.System(w.ID)
+	keys := testKeys(t)
+	conn := provider.Connection{ID: provider.ID{UUID: uuid.New()}, Workspace: w.ID, Provider: provider.Campaigner, Timezone: "UTC",
+		WebhookMAC: keys.WebhookMAC(webhookKey), CreatedAt: now, UpdatedAt: now}
+	if err := r.store.CreateConnection(ctx, r.ws, conn); err != nil {
+		t.Fatal(err)
+	}
+	r.start()
+	return r
+}
+
+func testKeys(t *testing.T) *provider.Keys {
+	keys, err := provider.NewKeys([]byte(strings.Repeat("k", 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+// open opens the files without counting.
+func (r *rig) open() {
+	r.t.Helper()
+	s, err := sqlite.Open(filepath.Join(r.dir, "monterey.db"), time.Now)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if _, _, err := s.Migrate(r.t.Context()); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := s.OpenInbox(r.t.Context(), filepath.Join(r.dir, "inbox.db"), sqlite.InboxOptions{}); err != nil {
+		r.t.Fatal(err)
+	}
+	r.store = s
+	r.intake = ingest.NewIntake(s, s, testKeys(r.t), campaigner.Webhook{}, time.Now)
+	r.worker = ingest.NewWorker(s, campaigner.Webhook{}, ingest.Options{Linger: 20 * time.Millisecond})
+}
+
+// start counts until the rig is closed.
+func (r *rig) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- r.worker.Run(ctx) }()
+	r.stop = func() {
+		cancel()
+		if err := <-ended; err != nil {
+			r.t.Error(err)
+		}
+		if err := r.store.Close(); err != nil {
+			r.t.Error(err)
+		}
+		r.stop = func() {}
+	}
+	r.t.Cleanup(func() { r.stop() })
+}
+
+func (r *rig) post(objects ...string) {
+	r.t.Helper()
+	if _, _, _, err := r.intake.Receive(r.t.Context(), []byte(strings.Join(objects, "\n"))); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// counted waits until everything posted is counted.
+func (r *rig) counted() {
+	r.t.Helper()
+	posted := time.Now()
+	for deadline := posted.Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		asOf, err := r.store.AsOf(r.t.Context(), r.ws)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if asOf.After(posted) {
+			return
+		}
+		if time.Now().After(deadline) {
+			r.t.Fatalf("not counted: as of %s, posted %s, ready: %v", asOf, posted, r.worker.Ready())
+		}
+	}
+}
+
+func (r *rig) statistics(ref string) rollup.Statistics {
+	r.t.Helper()
+	asOf, err := r.store.AsOf(r.t.Context(), r.ws)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var out rollup.Statistics
+	err = r.store.Snapshot(r.t.Context(), r.ws, func(v rollup.View) error {
+		l, err := rollup.List(r.t.Context(), v, rollup.ListParams{Params: page.Params{Number: 1, Size: 50}}, asOf)
+		for _, s := range l.Items {
+			if *s.ProviderCampaignID == ref {
+				out = s
+			}
+		}
+		return err
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return out
+}
+
+func click(campaign int, address, at string, link int) string {
+	return fmt.Sprintf(`{"key":%q,"type":"Campaign Clicked","email":%q,"clicked_on":%q,"campaign_id":%d,"url_id":%d,"click_url":"https://x.test/%d","ip":"192.0.2.1"}`,
+		webhookKey, address, at, campaign, link, link)
+}
+
+func open(campaign int, address, at string) string {
+	return fmt.Sprintf(`{"key":%q,"type":"Campaign Opened","email":%q,"opened_at":%q,"campaign_id":%d,"ip":"192.0.2.1"}`, webhookKey, address, at, campaign)
+}
+
+func TestReplayedWebhooksMoveNothing(t *testing.T) {
+	r := newRig(t)
+	objects := []string{
+		open(1, "Ann@x.test", "2026-03-01T10:00:00Z"), open(1, "ann@x.test ", "2026-03-01T10:00:00.7Z"), // the same
+		open(1, "bob@x.test", "2026-03-01T10:00:00Z"),
+		click(1, "ann@x.test", "2026-03-01T10:00:05Z", 1), click(1, "ann@x.test", "2026-03-01T10:00:05Z", 2),
+	}
+	for range 20 {
+		r.post(objects...)
+	}
+	r.counted()
+	got := r.statistics("1")
+	if got.Opens != 2 || got.UniqueOpens != 2 || got.Clicks != 2 || got.UniqueClicks != 1 {
+		t.Errorf("got %+v", got)
+	}
+	if n := r.worker.Totals(); n.Received != 100 || n.Inserted != 4 || n.Duplicate != 96 {
+		t.Errorf("totals %+v", n)
+	}
+}
+
+// spoil changes the main file behind the store's back.
+func (r *rig) spoil(statement string) {
+	r.t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(r.dir, "monterey.db"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(statement); err != nil {
+		r.t.Fatal(err)
+	}
+}

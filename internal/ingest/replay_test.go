@@ -1,0 +1,111 @@
+package ingest_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"monterey/internal/campaigner"
+	"monterey/internal/delivery"
+	"monterey/internal/fault"
+	"monterey/internal/ingest"
+	"monterey/internal/page"
+)
+
+// young is a decoder that cannot read unsubscribes yet and takes opens for no engagement.
+type young struct{ campaigner.Webhook }
+
+func (d young) Decode(body []byte, zone *time.Location, at time.Time) []delivery.Object {
+	objects := d.Webhook.Decode(body, zone, at)
+	for i, o := range objects {
+		if o.Report == nil {
+			continue
+		}
+		switch o.Report.Type.String() {
+		case "unsubscribe":
+			objects[i] = delivery.Object{Fault: "timestamp: unknown"}
+		case "open":
+			objects[i] = delivery.Object{Ignored: "Campaign Opened"}
+		}
+	}
+	return objects
+}
+
+func unsubscribe(campaign, address, at string) string {
+	return `{"key":"` + webhookKey + `","type":"List-Unsubscribe","email":"` + address + `","timestamp":"` + at + `","campaign_id":` + campaign + `}`
+}
+
+func (r *rig) postOne(objects ...string) delivery.ID {
+	r.t.Helper()
+	id, _, _, err := r.intake.Receive(r.t.Context(), []byte(strings.Join(objects, "\n")))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return id
+}
+
+func TestReplayCountsWhatWasHeldAndIgnored(t *testing.T) {
+	r := newRig(t)
+	r.stop()
+	r.open()
+	r.worker = ingest.NewWorker(r.store, young{}, ingest.Options{Linger: 10 * time.Millisecond})
+	r.start()
+	id := r.postOne(open(1, "a@x.test", "2026-03-01T10:00:00Z"), unsubscribe("1", "b@x.test", "2026-03-01T11:00:00Z"), click(1, "c@x.test", "2026-03-01T12:00:00Z", 1))
+	r.counted()
+	if got := r.statistics("1"); got.Opens != 0 || got.Clicks != 1 {
+		t.Fatalf("before: %d opens, %d clicks", got.Opens, got.Clicks)
+	}
+	replayer := ingest.NewReplayer(r.store, campaigner.Webhook{}, time.Now)
+	for range 2 { // the second time there is nothing left to do
+		d, err := replayer.Replay(t.Context(), r.ws, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := (delivery.Counts{Inserted: 3}); d.Counts != want || d.State != delivery.Done {
+			t.Errorf("replayed: %+v, %s", d.Counts, d.State)
+		}
+	}
+	got := r.statistics("1")
+	if got.Opens != 1 || got.Clicks != 1 || got.Unsubscribes == nil || *got.Unsubscribes != 1 {
+		t.Errorf("after: %d opens, %d clicks, unsubscribes %v", got.Opens, got.Clicks, got.Unsubscribes)
+	}
+	if drift, err := ingest.Rebuild(t.Context(), r.store, r.ws); err != nil || drift.Drifted != 0 {
+		t.Errorf("drift %+v, %v", drift, err)
+	}
+	if _, err := replayer.Replay(t.Context(), r.ws, delivery.IDOf(1, 1)); !fault.Is(err, fault.NotFound) {
+		t.Errorf("a delivery that is not there: %v", err)
+	}
+}
+
+func TestRedecodeMovesEventsAndKeepsWhatOthersReported(t *testing.T) {
+	r := newRig(t)
+	zoneless := open(1, "a@x.test", "2026-03-01T10:00:00")
+	first := r.postOne(zoneless, open(1, "both@x.test", "2026-03-01T10:00:00"), unsubscribe("1", "u@x.test", "2026-03-01T10:00:00"))
+	r.counted()
+	r.postOne(open(1, "both@x.test", "2026-03-01T10:00:00Z"))
+	r.judged()
+	conns, err := r.store.ListConnections(t.Context(), r.ws, page.Params{Number: 1, Size: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn := conns.Items[0]
+	conn.Timezone = "America/New_York" // five hours behind
+	if err := r.store.UpdateConnection(t.Context(), r.ws, conn); err != nil {
+		t.Fatal(err)
+	}
+	d, err := ingest.NewReplayer(r.store, campaigner.Webhook{}, time.Now).Redecode(t.Context(), r.ws, first)
+	if err != nil || d.Counts != (delivery.Counts{Inserted: 3}) {
+		t.Fatalf("redecoded: %+v, %v", d.Counts, err)
+	}
+	got := r.statistics("1")
+	// a moved; both was reported by the second delivery at the old time and by the first at the new one.
+	if got.Opens != 3 || got.UniqueOpens != 2 || *got.Unsubscribes != 1 {
+		t.Errorf("%d opens, %d unique, %d unsubscribes", got.Opens, got.UniqueOpens, *got.Unsubscribes)
+	}
+	if want := time.Date(2026, 3, 1, 15, 0, 0, 0, time.UTC); !got.LastEventAt.Equal(want) {
+		t.Errorf("last event at %s, want %s", got.LastEventAt, want)
+	}
+	if drift, err := ingest.Rebuild(t.Context(), r.store, r.ws); err != nil || drift.Drifted != 0 {
+		t.Errorf("drift %+v, %v", drift, err)
+	}
+}
