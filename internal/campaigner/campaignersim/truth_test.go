@@ -256,6 +256,9 @@ func TestTruthByHand(t *testing.T) {
 	if got := truth.Statistics("9", first.Add(time.Second), last).Counts; got.Opens != 2 || got.Unsubscribes != 1 || got.Sent != nil {
 		t.Errorf("over a range: %+v", got)
 	}
+	if got := truth.Statistics("9", at(0).Truncate(time.Second), at(1).Truncate(time.Second)).Sent; got == nil || *got != 3 {
+		t.Errorf("a run's mails do not count when it started: %v", got)
+	}
 	links := truth.Links("9", time.Time{}, time.Time{})
 	if len(links) != 3 || links[0].LinkID != "1" || links[0].Clicks != 2 || links[0].HumanClicks != 1 || links[0].UniqueClicks != 1 {
 		t.Errorf("links: %+v", links)
