@@ -46,6 +46,9 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		"CancelledContext":  testCancelledContext,
 		"TextsComeBackSame": testTexts,
 		"Events":            testEvents,
+		"CountAfterDelete":  testCountAfterDelete,
+		"CountFails":        testCountFails,
+		"Inbox":             testInbox,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
