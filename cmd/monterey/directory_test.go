@@ -1,0 +1,203 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"monterey/internal/workspace"
+)
+
+func text(o map[string]any, name string) string {
+	s, _ := o[name].(string)
+	return s
+}
+
+func items(t *testing.T, o map[string]any) (all []map[string]any) {
+	t.Helper()
+	list, ok := o["items"].([]any)
+	if !ok {
+		t.Fatalf("no items in %v", o)
+	}
+	for _, i := range list {
+		all = append(all, i.(map[string]any))
+	}
+	return all
+}
+
+func TestWorkspaceAndKeys(t *testing.T) {
+	c := newCLI(t)
+	ws := text(c.must("workspace", "create", "Acme", "--timezone", "Europe/Paris"), "id")
+	if _, err := workspace.ParseID(ws); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(c.dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the data folder: %v, %v", info.Mode(), err)
+	}
+	spaces := items(t, c.must("workspace", "list"))
+	if len(spaces) != 1 || text(spaces[0], "name") != "Acme" || text(spaces[0], "timezone") != "Europe/Paris" {
+		t.Errorf("workspaces: %v", spaces)
+	}
+
+	made := c.must("key", "create", "--workspace", ws, "--name", "ci", "--role", "editor", "--expires", "2999-12-31")
+	if _, ok := workspace.HashToken(text(made, "key")); !ok {
+		t.Errorf("%q is no token", text(made, "key"))
+	}
+	admin := c.must("key", "create", "--platform-admin", "--name", "root")
+	keys := items(t, c.must("key", "list"))
+	if len(keys) != 2 {
+		t.Fatalf("keys: %v", keys)
+	}
+	if keys[0]["platform_admin"] != true || text(keys[0], "id") != text(admin, "id") {
+		t.Errorf("the platform's key: %v", keys[0])
+	}
+	if text(keys[1], "expires_at") != "3000-01-01T00:00:00Z" || text(keys[1], "role") != "editor" {
+		t.Errorf("the workspace's key: %v", keys[1])
+	}
+	for _, id := range []string{text(made, "id"), text(admin, "id"), text(made, "id")} { // twice is no mistake
+		c.must("key", "revoke", id)
+	}
+	for _, k := range items(t, c.must("key", "list")) {
+		if text(k, "revoked_at") == "" {
+			t.Errorf("not revoked: %v", k)
+		}
+	}
+	if n := len(items(t, c.must("key", "list", "--workspace", ws))); n != 1 {
+		t.Errorf("%d keys in the workspace, want 1", n)
+	}
+}
+
+func TestDirectoryMistakes(t *testing.T) {
+	c := newCLI(t)
+	ws := text(c.must("workspace", "create", "Acme"), "id")
+	stranger := workspace.NewID().String()
+	for _, row := range []struct {
+		args []string
+		code int
+		says []string
+	}{
+		{[]string{"workspace", "create", "", "--timezone", "Mars"}, exitUsage, []string{"--name", "--timezone"}},
+		{[]string{"key", "create", "--role", "boss", "--expires", "soon"}, exitUsage, []string{"--workspace", "--name", "--role", "--expires"}},
+		{[]string{"key", "create", "--platform-admin", "--workspace", ws, "--name", "x"}, exitUsage, []string{"--platform-admin"}},
+		{[]string{"key", "create", "--workspace", ws, "--name", "x", "--role", "viewer", "--expires", "2020-01-01"}, exitUsage, []string{"--expires"}},
+		{[]string{"key", "create", "--workspace", stranger, "--name", "x", "--role", "viewer"}, exitFailed, []string{stranger}},
+		{[]string{"key", "list", "--workspace", "x"}, exitUsage, []string{"--workspace"}},
+		{[]string{"key", "revoke", stranger}, exitFailed, []string{stranger}},
+		{[]string{"campaign", "create", "--workspace", "x", "--name", " ", "--provider-campaign-id", "1", "--provider", "acme"}, exitUsage,
+			[]string{"--workspace", "--name", "--provider"}},
+		{[]string{"campaign", "create", "--workspace", stranger, "--name", "n", "--provider-campaign-id", "1"}, exitFailed, []string{stranger}},
+		{[]string{"campaign", "list", "--workspace", stranger}, exitFailed, []string{stranger}},
+		{[]string{"connection", "set", "--workspace", "x", "--provider", "acme", "--base-url", "http://10.0.0.1", "--provider-timezone", "Mars",
+			"--webhook-key-file", "-", "--api-key-file", "-"}, exitUsage, []string{"--workspace", "--provider", "--base-url", "--provider-timezone", "standard input"}},
+		{[]string{"connection", "set", "--workspace", ws, "--provider", "campaigner", "--webhook-key-file", "/no/such"}, exitFailed, []string{"--webhook-key-file"}},
+	} {
+		t.Run(strings.Join(row.args, " "), func(t *testing.T) {
+			c.t = t
+			if code := c.run(append(row.args, "--json")...); code != row.code {
+				t.Errorf("exit %d, want %d", code, row.code)
+			}
+			for _, want := range row.says {
+				if !strings.Contains(c.errs.String(), want) {
+					t.Errorf("nothing is said about %s:\n%s", want, c.errs.String())
+				}
+			}
+			if c.out.Len() > 0 {
+				t.Errorf("standard output has %q", c.out.String())
+			}
+		})
+	}
+}
+
+func TestConnectionSet(t *testing.T) {
+	c := newCLI(t)
+	ws := text(c.must("workspace", "create", "Acme"), "id")
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte("hook-1\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	first := c.must("connection", "set", "--workspace", ws, "--provider", "campaigner", "--webhook-key-file", file)
+	info, err := os.Stat(filepath.Join(c.dir, "secret.key"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the secret key's file: %v, %v", info, err)
+	}
+	c.in = "api-key\n"
+	second := c.must("connection", "set", "--workspace", ws, "--provider", "campaigner", "--api-key-file", "-",
+		"--base-url", "http://127.0.0.1:1/v1", "--provider-timezone", "America/New_York", "--allow-private-providers")
+	if text(first, "id") != text(second, "id") {
+		t.Errorf("setting twice made two connections: %v, %v", first, second)
+	}
+	other := text(c.must("workspace", "create", "Other"), "id")
+	if code := c.run("connection", "set", "--workspace", other, "--provider", "campaigner", "--webhook-key-file", file); code != exitFailed {
+		t.Errorf("a webhook key of another workspace was taken: exit %d", code)
+	}
+}
+
+func TestCampaignImport(t *testing.T) {
+	c := newCLI(t)
+	ws := text(c.must("workspace", "create", "Acme"), "id")
+	c.must("campaign", "create", "--workspace", ws, "--name", "Old name", "--provider-campaign-id", "7")
+	c.in = "\ufeffprovider_campaign_id,name,tags\n7,New name,a; b\n8,\"Eight, too\",\n"
+	if n := c.must("campaign", "import", "-", "--workspace", ws); n["created"] != 1.0 || n["updated"] != 1.0 {
+		t.Errorf("first import: %v", n)
+	}
+	if n := c.must("campaign", "import", "-", "--workspace", ws); n["unchanged"] != 2.0 {
+		t.Errorf("second import: %v", n)
+	}
+	names := map[string]string{}
+	for _, i := range items(t, c.must("campaign", "list", "--workspace", ws)) {
+		names[text(i, "provider_campaign_id")] = text(i, "name")
+	}
+	if len(names) != 2 || names["7"] != "New name" || names["8"] != "Eight, too" {
+		t.Errorf("campaigns: %v", names)
+	}
+
+	c.in = "name,provider_campaign_id,provider_name\nNine,9,\n,10,\nTen,9,acme\nEleven,9,\n"
+	if code := c.run("campaign", "import", "-", "--workspace", ws); code != exitUsage {
+		t.Errorf("exit %d, want %d", code, exitUsage)
+	}
+	for _, want := range []string{"line 3", "line 4", "line 5", "stands twice"} {
+		if !strings.Contains(c.errs.String(), want) {
+			t.Errorf("nothing is said about %q:\n%s", want, c.errs.String())
+		}
+	}
+	if n := len(items(t, c.must("campaign", "list", "--workspace", ws))); n != 2 {
+		t.Errorf("a file with mistakes changed something: %d campaigns", n)
+	}
+}
+
+func TestReadCampaignsRefuses(t *testing.T) {
+	for _, text := range []string{"", "name\n", "name,provider_campaign_id,colour\n", "name,provider_campaign_id\na\n", "name,provider_campaign_id\n\"a,1\n"} {
+		if rows, err := readCampaigns([]byte(text)); err == nil {
+			t.Errorf("%q was read: %v", text, rows)
+		}
+	}
+}
+
+func TestParseExpiry(t *testing.T) {
+	for in, want := range map[string]string{
+		"2027-01-31": "2027-02-01T00:00:00Z", "2027-01-31T12:00:00+02:00": "2027-01-31T10:00:00Z", "2027-02-30": "", "tomorrow": "",
+	} {
+		got, err := parseExpiry(in)
+		if want == "" && err == nil || want != "" && got.Format(time.RFC3339) != want {
+			t.Errorf("%s: %v, %v", in, got, err)
+		}
+	}
+}
+
+func TestSecretKeyIsNotReplaced(t *testing.T) {
+	c := newCLI(t)
+	c.in = "hook\n"
+	ws := text(c.must("workspace", "create", "Acme"), "id")
+	c.must("connection", "set", "--workspace", ws, "--provider", "campaigner", "--webhook-key-file", "-")
+	if err := os.Remove(filepath.Join(c.dir, "secret.key")); err != nil {
+		t.Fatal(err)
+	}
+	if code := c.run("connection", "set", "--workspace", ws, "--provider", "campaigner", "--webhook-key-file", "-"); code != exitFailed {
+		t.Errorf("exit %d, want %d", code, exitFailed)
+	}
+	if !strings.Contains(c.errs.String(), "secret key") {
+		t.Errorf("it says %q", c.errs.String())
+	}
+}
