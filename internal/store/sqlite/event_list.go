@@ -89,10 +89,7 @@ func newEventQuery(ctx context.Context, v *view, key []byte, p event.ListParams)
 		q.last = last.UUID[:]
 	}
 	if !p.UpdatedFrom.IsZero() {
-		q.since = p.UpdatedFrom.UnixMicro()
-		if p.UpdatedFrom.Nanosecond()%int(time.Microsecond) != 0 {
-			q.since++
-		}
+		q.since = ceilMicros(p.UpdatedFrom)
 	}
 	q.chooseTypes()
 	err := v.each(ctx, func(r row) error { return r.Scan(&q.stamp, &q.history) }, "SELECT stamp, history FROM counters WHERE workspace = ?", v.ws)
@@ -192,6 +189,13 @@ func (q *eventQuery) seconds() (from, to int64) {
 		to = ceilSecond(q.To)
 	}
 	return from, to
+}
+
+func ceilMicros(t time.Time) int64 {
+	if t.Nanosecond()%int(time.Microsecond) != 0 {
+		return t.UnixMicro() + 1
+	}
+	return t.UnixMicro()
 }
 
 func ceilSecond(t time.Time) int64 {

@@ -302,4 +302,3 @@ func (f *fixture) domains() map[string]*roaring.Bitmap {
 	}
 	return out
 }
-
