@@ -104,7 +104,7 @@ func (c *demoCommand) show(ctx context.Context, p *program, s *server) error {
 	if err != nil {
 		return err
 	}
-	if err := waitCounted(ctx, s, d.caller); err != nil {
+	if err := d.waitCounted(ctx, s); err != nil {
 		return err
 	}
 	if c.Once {
@@ -135,17 +135,26 @@ func (c *demoCommand) settle(ctx context.Context, p *program, s *server) (d demo
 	})
 }
 
-// waitCounted returns once everything received before the call is in the numbers.
-func waitCounted(ctx context.Context, s *server, c workspace.Caller) error {
+// waitCounted returns once everything received before the call is in the numbers, and the rules that tell machines from
+// people have seen it.
+func (d demo) waitCounted(ctx context.Context, s *server) error {
 	since := s.now()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		counted, err := s.store.AsOf(ctx, c)
+		counted, err := s.store.AsOf(ctx, d.caller)
 		if err != nil {
 			return err
 		}
+		var judged struct {
+			At *time.Time `json:"human_as_of"`
+		}
 		if counted.After(since) {
+			if err := d.get(ctx, "/campaign-statistics/overview", &judged); err != nil {
+				return err
+			}
+		}
+		if judged.At != nil && judged.At.After(since) {
 			return nil
 		}
 		select {

@@ -20,15 +20,15 @@ func (p *program) examineStores(ctx context.Context, all *findings, store *sqlit
 	if err != nil {
 		return err
 	}
-	var pending, quarantined, sealed, unsealed int64
-	var oldest, newest time.Time
+	pending, oldest, err := store.Waiting(ctx)
+	if err != nil {
+		return err
+	}
+	var quarantined, sealed, unsealed int64
+	var newest time.Time
 	keys, keysErr := p.common.openKeys()
 	for _, w := range spaces {
 		caller := workspace.System(w.ID)
-		waiting, err := store.ListDeliveries(ctx, caller, []delivery.State{delivery.Pending}, page.Params{Number: 1, Size: 1, Sort: "received_at"})
-		if err != nil {
-			return err
-		}
 		held, err := store.ListDeliveries(ctx, caller, []delivery.State{delivery.Quarantined, delivery.Partial}, page.Params{Number: 1, Size: 1})
 		if err != nil {
 			return err
@@ -37,10 +37,7 @@ func (p *program) examineStores(ctx context.Context, all *findings, store *sqlit
 		if err != nil {
 			return err
 		}
-		pending, quarantined = pending+waiting.Total, quarantined+held.Total
-		if len(waiting.Items) > 0 && (oldest.IsZero() || waiting.Items[0].ReceivedAt.Before(oldest)) {
-			oldest = waiting.Items[0].ReceivedAt
-		}
+		quarantined += held.Total
 		if len(last.Items) > 0 && last.Items[0].ReceivedAt.After(newest) {
 			newest = last.Items[0].ReceivedAt
 		}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -277,6 +279,77 @@ func doctor(t *testing.T, a *apptest.App) map[string]string {
 	return states
 }
 
+func TestDoctorSeesWhatWaits(t *testing.T) {
+	a := apptest.Start(t, apptest.Options{})
+	mustPost(t, a, open(1, 1))
+	a.Kill() // before the second is over after which a lonely delivery is counted
+	if r := a.MustRun("doctor"); r["ok"] != true {
+		t.Errorf("a server that was killed: %v", r)
+	}
+	if states := doctor(t, a); states["inbox"] != warning {
+		t.Errorf("findings: %v", states)
+	}
+	a.Serve()
+	if n := total(t, a); n != 1 {
+		t.Errorf("%d events after the restart, want 1", n)
+	}
+	if states := doctor(t, a); states["inbox"] != fine {
+		t.Errorf("findings once it is counted: %v", states)
+	}
+}
+
+// TestDemo runs the demo in this process, sends what its curl lines say, and interrupts it.
+func TestDemo(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	out, in := io.Pipe()
+	var log bytes.Buffer
+	p := &program{env: map[string]string{}, stdin: strings.NewReader(""), stdout: in, stderr: &log, now: time.Now}
+	ended := make(chan int, 1)
+	go func() {
+		ended <- p.run(ctx, []string{"demo", "--json", "--addr", "127.0.0.1:0", "--metrics-addr", "", "--campaigns", "3", "--recipients", "200"})
+		_ = in.Close() // a pipe's Close does not fail
+	}()
+	var said struct {
+		URL, Token string
+		Workspace  string `json:"workspace_id"`
+		Curl       []string
+	}
+	if err := json.NewDecoder(out).Decode(&said); err != nil {
+		t.Fatalf("%v; exit %d\n%s", err, <-ended, log.String())
+	}
+	if len(said.Curl) != 3 {
+		t.Errorf("%d curl lines, want 3", len(said.Curl))
+	}
+	for _, line := range said.Curl {
+		m := regexp.MustCompile(`^curl -s -H 'Authorization: (.*?)' -H 'workspace_id: (.*?)' '(.*?)'$`).FindStringSubmatch(line)
+		if m == nil {
+			t.Fatalf("not to be pasted as it stands: %s", line)
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, m[3], nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header["Authorization"], req.Header["workspace_id"] = []string{m[1]}, []string{m[2]}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close() // it was read to its end
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Errorf("%s: %d, %v: %s", line, resp.StatusCode, err, body)
+		}
+	}
+	interrupt()
+	if code := <-ended; code != exitDone {
+		t.Errorf("exit %d after the interruption: %s", code, log.String())
+	}
+	if _, err := os.Stat(p.common.DataDir); !os.IsNotExist(err) {
+		t.Errorf("the demo's folder is still there: %v", err)
+	}
+}
+
 func TestDemoOnce(t *testing.T) {
 	a := apptest.New(t, apptest.Options{})
 	out, stderr, code := a.Run("", "demo", "--once", "--campaigns", "4", "--recipients", "300", "--days", "20")
@@ -287,7 +360,8 @@ func TestDemoOnce(t *testing.T) {
 		EventsSent int64   `json:"events_sent"`
 		Seconds    float64 `json:"seconds"`
 		Statistics struct {
-			Opens int64 `json:"opens"`
+			Opens     int64   `json:"opens"`
+			HumanAsOf *string `json:"human_as_of"`
 		} `json:"statistics"`
 		Campaigns struct {
 			Total int64 `json:"total"`
@@ -303,7 +377,7 @@ func TestDemoOnce(t *testing.T) {
 	for _, c := range summary.Campaigns.Items {
 		sum += c.Opens
 	}
-	if summary.EventsSent < 100 || summary.Seconds <= 0 || summary.Statistics.Opens == 0 || summary.Statistics.Opens != sum || summary.Campaigns.Total != 4 {
+	if summary.EventsSent < 100 || summary.Seconds <= 0 || summary.Statistics.Opens == 0 || summary.Statistics.Opens != sum || summary.Campaigns.Total != 4 || summary.Statistics.HumanAsOf == nil {
 		t.Errorf("the summary: %s", out)
 	}
 	if _, err := os.Stat(a.Dir); !os.IsNotExist(err) {
