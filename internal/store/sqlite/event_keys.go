@@ -143,10 +143,15 @@ func (s *stream) bounded(q *eventQuery) (w where) {
 // all is every key.
 const all = -1
 
-// fill reads the next n keys behind the first skip.
-func (s *stream) fill(ctx context.Context, q *eventQuery, n, skip int) error {
+// query reads the next n keys behind the first skip.
+func (s *stream) query(q *eventQuery, n, skip int) (text string, args []any) {
 	w := s.bounded(q)
-	text := "SELECT e.id, " + s.updated() + " FROM " + s.table + " WHERE " + w.sql() + s.order(q) + " LIMIT ? OFFSET ?"
+	text = "SELECT e.id, " + s.updated() + " FROM " + s.table + " WHERE " + w.sql() + s.order(q) + " LIMIT ? OFFSET ?"
+	return text, append(w.args, n, skip)
+}
+
+func (s *stream) fill(ctx context.Context, q *eventQuery, n, skip int) error {
+	text, args := s.query(q, n, skip)
 	s.keys = s.keys[:0]
 	var id sql.RawBytes
 	err := q.each(ctx, func(r row) error {
@@ -155,7 +160,7 @@ func (s *stream) fill(ctx context.Context, q *eventQuery, n, skip int) error {
 		copy(k.id.UUID[:], id)
 		s.keys = append(s.keys, k)
 		return err
-	}, text, append(w.args, n, skip)...)
+	}, text, args...)
 	if len(s.keys) > 0 {
 		s.from, s.any = s.keys[len(s.keys)-1], true
 	}
