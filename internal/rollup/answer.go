@@ -156,14 +156,27 @@ func (q *question) total(ctx context.Context, f campaign.Filter, r Range, b Basi
 	t := Total{Statistics: q.blank(r)}
 	t.Basis = b
 	var openers, clickers Set
+	campaigns := 0
 	err := each(ctx, q, f, r, b, func(s Statistics) {
 		t.plus(&s)
+		campaigns++
 		openers.Or(q.acc.Set(Open))
 		clickers.Or(q.acc.Set(Click))
 	})
+	if err == nil && campaigns == 0 {
+		t.Counts, err = q.nothing(ctx)
+	}
 	t.DistinctOpeners, t.DistinctClickers = int64(openers.Len()), int64(clickers.Len())
 	t.setRates()
 	return t, err
+}
+
+// nothing is what no campaign sums up to: 0 of what has been reported in the workspace at all.
+func (q *question) nothing(ctx context.Context) (Counts, error) {
+	all, err := readLife(ctx, q.v, Workspace)
+	var none subject
+	none.setKnown(!all.empty())
+	return tally{}.counts(none.known), err
 }
 
 // plus adds a campaign's counts and base, and widens the first and the last event.
