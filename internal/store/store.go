@@ -4,10 +4,12 @@ package store
 
 import (
 	"monterey/internal/campaign"
+	"monterey/internal/delivery"
 	"monterey/internal/event"
 	"monterey/internal/ingest"
 	"monterey/internal/provider"
 	"monterey/internal/rollup"
+	"monterey/internal/suppression"
 	"monterey/internal/workspace"
 )
 
@@ -15,7 +17,8 @@ import (
 //
 // Times are kept in UTC to the microsecond; finer parts are cut off. Texts compare bytewise, in keys, filters and sorts alike; a
 // search alone ignores case. Lists are sorted by the field asked for, unknown values last, and then by id in the same
-// direction; the fault of a field that a list is not sorted by is Invalid. A method with ids of another workspace finds
+// direction; the fault of a field that a list is not sorted by is Invalid (deliveries, which have one order, take any field
+// for it). A method with ids of another workspace finds
 // nothing, and a deleted workspace is one that never was: at once for directory, keys and connections; for the rest, in the
 // process that deleted it (others still ask the directory first).
 type Store interface {
@@ -23,6 +26,8 @@ type Store interface {
 	provider.Store
 	campaign.Store
 	event.Store
+	delivery.Store
+	suppression.Store
 	rollup.Store
 	ingest.Store
 }

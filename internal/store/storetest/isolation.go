@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"monterey/internal/campaign"
+	"monterey/internal/delivery"
 	"monterey/internal/event"
 	"monterey/internal/fault"
 	"monterey/internal/ingest"
@@ -15,6 +16,7 @@ import (
 	"monterey/internal/provider"
 	"monterey/internal/rollup"
 	"monterey/internal/store"
+	"monterey/internal/suppression"
 	"monterey/internal/workspace"
 )
 
@@ -136,6 +138,11 @@ func testMissingWorkspace(t *testing.T, s store.Store) {
 		all["CreateConnection"] = s.CreateConnection(ctx, c, newConnection(c, "new"))
 		_, all["ListEvents"] = s.ListEvents(ctx, c, event.ListParams{Limit: 1})
 		_, all["GetEvent"] = s.GetEvent(ctx, c, event.ID{UUID: id(1, 1)})
+		_, all["ListDeliveries"] = s.ListDeliveries(ctx, c, nil, everything)
+		_, all["GetDelivery"] = s.GetDelivery(ctx, c, delivery.IDOf(1, 1))
+		_, all["AsOf"] = s.AsOf(ctx, c)
+		_, all["ListSuppressions"] = s.ListSuppressions(ctx, c, suppression.ListParams{Params: everything})
+		_, all["CheckSuppressions"] = s.CheckSuppressions(ctx, c, []string{"a@example.com"})
 		_, all["IdentityKey"] = s.IdentityKey(ctx, c.Workspace())
 		_, all["Connection"] = s.Connection(ctx, c.Workspace(), th.conn.ID)
 		all["Snapshot"] = s.Snapshot(ctx, c, func(rollup.View) error { return nil })

@@ -49,6 +49,8 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		"CountAfterDelete":  testCountAfterDelete,
 		"CountFails":        testCountFails,
 		"Inbox":             testInbox,
+		"Deliveries":        testDeliveries,
+		"Suppressions":      testSuppressions,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
