@@ -11,6 +11,7 @@ import (
 	"monterey/internal/campaign"
 	"monterey/internal/fault"
 	"monterey/internal/page"
+	"monterey/internal/provider"
 )
 
 // One counts what happened to one campaign in the range. NotFound for an id that is not there. asOf is delivery.Store's
@@ -174,9 +175,13 @@ func (q *question) total(ctx context.Context, f campaign.Filter, r Range, b Basi
 // nothing is what no campaign sums up to: 0 of what has been reported in the workspace at all.
 func (q *question) nothing(ctx context.Context) (Counts, error) {
 	all, err := readLife(ctx, q.v, Workspace)
-	var none subject
-	none.setKnown(!all.empty())
-	return tally{}.counts(none.known), err
+	var known Metrics
+	for _, p := range provider.Names {
+		if !all.empty() {
+			known |= reports(p)
+		}
+	}
+	return tally{}.counts(known), err
 }
 
 // plus adds a campaign's counts and base, and widens the first and the last event.
