@@ -24,7 +24,7 @@ const webhookKey = "the-webhook-key"
 
 // rig is a store with a workspace, a connection, an intake and a worker that runs until the test ends.
 type rig struct {
-	t      *testing.T
+	t      testing.TB
 	dir    string
 	store  *sqlite.Store
 	ws     workspace.Caller
@@ -36,6 +36,15 @@ type rig struct {
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	r := &rig{t: t, dir: t.TempDir()}
+	r.setUp()
+	r.start()
+	return r
+}
+
+// setUp opens the files and makes a workspace with a connection.
+func (r *rig) setUp() {
+	t := r.t
+	t.Helper()
 	r.open()
 	ctx := t.Context()
 	now := time.Now()
@@ -50,11 +59,9 @@ func newRig(t *testing.T) *rig {
 	if err := r.store.CreateConnection(ctx, r.ws, conn); err != nil {
 		t.Fatal(err)
 	}
-	r.start()
-	return r
 }
 
-func testKeys(t *testing.T) *provider.Keys {
+func testKeys(t testing.TB) *provider.Keys {
 	keys, err := provider.NewKeys([]byte(strings.Repeat("k", 32)))
 	if err != nil {
 		t.Fatal(err)

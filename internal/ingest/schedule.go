@@ -52,11 +52,12 @@ func (w *Worker) Scheduled(ctx context.Context) error {
 	return w.until(ctx, func() (bool, error) { return w.store.PruneArchives(ctx, before) })
 }
 
-// until calls step while it says there is more, and lets the drain have the writer in between.
+// until calls step while it says there is more, and lets the drain have the writer in between. While the drain has more
+// than it can do, one step at a time must do: what follows counting falls behind then, and says how far it has come.
 func (w *Worker) until(ctx context.Context, step func() (more bool, err error)) error {
 	for {
 		more, err := step()
-		if err != nil || !more {
+		if err != nil || !more || w.busy.Load() {
 			return err
 		}
 		if ctx.Err() != nil {

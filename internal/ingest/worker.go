@@ -60,6 +60,7 @@ type Worker struct {
 	deliveries, received atomic.Uint64
 	outcomes             [4]atomic.Uint64
 	failing              atomic.Pointer[error]      // why the drain stands still; nil = it does not
+	busy                 atomic.Bool                // a full batch waited at the last look
 	idle                 atomic.Bool                // nothing waited at the last look
 	folded               map[workspace.ID]time.Time // when the days were last folded; of the schedule's goroutine
 }
@@ -162,10 +163,11 @@ func (w *Worker) next(ctx context.Context, last *Item) ([]Item, error) {
 			return nil, err
 		}
 		w.idle.Store(len(items) == 0)
+		w.busy.Store(full(items, w.opts))
 		var due <-chan time.Time
 		if len(items) > 0 {
 			wait := w.opts.Linger - w.opts.Now().Sub(items[0].ReceivedAt)
-			if wait <= 0 || full(items, w.opts) {
+			if wait <= 0 || w.busy.Load() {
 				return items, nil
 			}
 			due = time.After(min(wait, w.opts.Linger))

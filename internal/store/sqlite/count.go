@@ -14,7 +14,6 @@ import (
 	"monterey/internal/ingest"
 	"monterey/internal/provider"
 	"monterey/internal/recipient"
-	"monterey/internal/rollup"
 	"monterey/internal/workspace"
 )
 
@@ -224,96 +223,21 @@ func (w *workspaceTx) must(ctx context.Context, id campaign.ID) (int64, error) {
 	return num, err
 }
 
-// MergeRollups implements ingest.WorkspaceTx. Events of days that are folded join the lifetime rows too.
-func (w *workspaceTx) MergeRollups(ctx context.Context, rows map[rollup.Key]*rollup.Row) error {
-	late := map[rollup.Key]*rollup.Row{}
-	for k, r := range rows {
-		if k.Span != rollup.Day {
-			continue
+// insertChunk is how many rows insertMany writes with one statement.
+const insertChunk = 100
+
+// insertMany inserts rows of so many columns, whose values are all in args, one row after the other.
+func (w *workspaceTx) insertMany(ctx context.Context, into string, columns int, args []any) error {
+	for len(args) > 0 {
+		n := insertChunk
+		if len(args) < n*columns {
+			n = 1
 		}
-		through, err := w.through(ctx, k.Campaign)
-		if err != nil {
+		text := "INSERT OR FAIL INTO " + into + " VALUES " + placeholders("("+placeholders("?", columns)+")", n)
+		if _, err := w.exec(ctx, text, args[:n*columns]...); err != nil {
 			return err
 		}
-		if k.Bucket < through {
-			life := rollup.Key{Campaign: k.Campaign, Span: rollup.Lifetime}
-			if late[life] == nil {
-				late[life] = rollup.NewRow()
-			}
-			late[life].Or(r)
-		}
-	}
-	for _, some := range []map[rollup.Key]*rollup.Row{rows, late} {
-		for k, r := range some {
-			if err := w.merge(ctx, k, r); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (w *workspaceTx) through(ctx context.Context, c campaign.ID) (through int64, err error) {
-	err = w.Counts(ctx, c, rollup.Lifetime, 0, 1, func(_ int64, counts, _ []byte) error {
-		r, err := rollup.UnmarshalCounts(counts)
-		if err == nil {
-			through = r.Through
-		}
-		return err
-	})
-	return through, err
-}
-
-func (w *workspaceTx) merge(ctx context.Context, k rollup.Key, r *rollup.Row) error {
-	sum := r
-	err := w.Rows(ctx, k.Campaign, k.Span, k.Bucket, k.Bucket+1, func(_ int64, counts, sets []byte) error {
-		old, err := rollup.Unmarshal(counts, sets)
-		if err != nil {
-			return err
-		}
-		sum = rollup.NewRow()
-		sum.Or(old)
-		sum.Or(r)
-		sum.Through = old.Through
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return w.put(ctx, k, sum)
-}
-
-func (w *workspaceTx) put(ctx context.Context, k rollup.Key, r *rollup.Row) error {
-	num, err := w.must(ctx, k.Campaign)
-	if err != nil {
-		return err
-	}
-	counts, sets := r.Marshal()
-	if sets == nil {
-		sets = []byte{}
-	}
-	_, err = w.exec(ctx, `INSERT INTO rollups (workspace, campaign, span, bucket, counts, sets) VALUES (?, ?, ?, ?, ?, ?)
-		ON CONFLICT (workspace, campaign, span, bucket) DO UPDATE SET counts = excluded.counts, sets = excluded.sets`,
-		w.ws, num, int64(k.Span), k.Bucket, counts, sets)
-	return err
-}
-
-// PutRollups implements ingest.WorkspaceTx.
-func (w *workspaceTx) PutRollups(ctx context.Context, rows map[rollup.Key]*rollup.Row) error {
-	for k, r := range rows {
-		if r.Count != [rollup.NumMetrics]uint64{} || k.Span == rollup.Lifetime {
-			if err := w.put(ctx, k, r); err != nil {
-				return err
-			}
-			continue
-		}
-		num, err := w.must(ctx, k.Campaign)
-		if err != nil {
-			return err
-		}
-		if _, err := w.exec(ctx, "DELETE FROM rollups WHERE workspace = ? AND campaign = ? AND span = ? AND bucket = ?", w.ws, num, int64(k.Span), k.Bucket); err != nil {
-			return err
-		}
+		args = args[n*columns:]
 	}
 	return nil
 }

@@ -57,20 +57,19 @@ func (w *workspaceTx) saveArchive(ctx context.Context, ds []delivery.Delivery, r
 		w.ws, nums[0], nums[len(nums)-1], micros(ds[0].ReceivedAt), packed); err != nil {
 		return err
 	}
+	const columns = 14
+	args := make([]any, 0, columns*len(ds))
 	for i := range ds {
 		d := &ds[i]
 		conn, err := w.t.s.connectionNum(ctx, d.Connection)
 		if err != nil {
 			return err
 		}
-		if _, err := w.exec(ctx, `INSERT INTO deliveries (workspace, num, connection, received_at, state, objects, bytes, inserted, duplicate, ignored, quarantined,
-			results, archive, start) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			w.ws, nums[i], conn, micros(d.ReceivedAt), int64(d.State), d.Objects, d.Bytes, d.Counts.Inserted, d.Counts.Duplicate, d.Counts.Ignored,
-			d.Counts.Quarantined, encodeResults(d.Results), nums[0], starts[i]); err != nil {
-			return err
-		}
+		args = append(args, w.ws, nums[i], conn, micros(d.ReceivedAt), int64(d.State), d.Objects, d.Bytes, d.Counts.Inserted, d.Counts.Duplicate,
+			d.Counts.Ignored, d.Counts.Quarantined, encodeResults(d.Results), nums[0], starts[i])
 	}
-	return nil
+	return w.insertMany(ctx, `deliveries (workspace, num, connection, received_at, state, objects, bytes, inserted, duplicate, ignored, quarantined, results,
+		archive, start)`, columns, args)
 }
 
 // addIntake adds deliveries to the workspace's sums (sign 1), or takes them off (sign -1).

@@ -116,19 +116,25 @@ func (w *workspaceTx) findRecipients(ctx context.Context, rs []ingest.Recipient,
 
 func (w *workspaceTx) addRecipients(ctx context.Context, rs []ingest.Recipient, fresh []int, ordinals []recipient.Ordinal) error {
 	domains := map[domainChunk]*roaring.Bitmap{}
+	hashes, names := make([]any, 0, 3*len(fresh)), make([]any, 0, 3*len(fresh))
 	for _, i := range fresh {
-		o := ordinals[i]
-		if _, err := w.exec(ctx, "INSERT INTO recipients (workspace, hash, ordinal) VALUES (?, ?, ?)", w.ws, rs[i].Hash[:], int64(o)); err != nil {
-			return err
-		}
-		if _, err := w.exec(ctx, "INSERT INTO addresses (workspace, ordinal, address) VALUES (?, ?, ?)", w.ws, int64(o), rs[i].Address); err != nil {
-			return err
-		}
-		k := domainChunk{recipient.Domain(rs[i].Address), int64(o) >> 16}
+		o := int64(ordinals[i])
+		names = append(names, w.ws, o, rs[i].Address)
+		k := domainChunk{recipient.Domain(rs[i].Address), o >> 16}
 		if domains[k] == nil {
 			domains[k] = roaring.New()
 		}
 		domains[k].Add(uint32(o))
+	}
+	if err := w.insertMany(ctx, "addresses (workspace, ordinal, address)", 3, names); err != nil {
+		return err
+	}
+	slices.SortFunc(fresh, func(a, b int) int { return bytes.Compare(rs[a].Hash[:], rs[b].Hash[:]) })
+	for _, i := range fresh {
+		hashes = append(hashes, w.ws, rs[i].Hash[:], int64(ordinals[i]))
+	}
+	if err := w.insertMany(ctx, "recipients (workspace, hash, ordinal)", 3, hashes); err != nil {
+		return err
 	}
 	for k, set := range domains {
 		if err := w.addDomain(ctx, k, set); err != nil {
