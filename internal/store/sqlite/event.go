@@ -36,9 +36,10 @@ func (s *Store) GetEvent(ctx context.Context, c workspace.Caller, id event.ID) (
 	return e, err
 }
 
-// readColumns are what rowReader reads, of events e and addresses a.
-const readColumns = `e.id, e.campaign, e.type, e.ordinal, e.updated_at, e.received_at, e.actor, e.class, e.source, e.link,
-	coalesce(e.ip, ''), coalesce(e.facts, ''), coalesce(a.address, '')`
+// readColumns are what eventBatch reads, of events e and addresses a. The small numbers come as one, a byte each: every column
+// costs a tenth of a microsecond.
+const readColumns = `e.id, e.campaign, e.ordinal, e.updated_at, e.received_at, e.link,
+	e.type | (e.class << 8) | (e.source << 16) | (e.actor << 24), coalesce(e.ip, ''), coalesce(e.facts, ''), coalesce(a.address, '')`
 
 // eventsSQL reads the events whose ids stand one after another in a blob, in that order: a statement each would cost twice
 // as much, and ids as JSON half as much again. n counts up and CROSS JOIN keeps it the outer loop; an ORDER BY would sort.
@@ -57,7 +58,7 @@ func eventsOf(ctx context.Context, v *view, keys []eventKey) ([]event.Event, err
 			ids = append(ids, k.id.UUID[:]...)
 		}
 	}
-	b := eventBatch{events: make([]event.Event, 0, len(keys)), refs: make([]eventRef, 0, len(keys))}
+	b := newEventBatch(len(keys))
 	if n := len(ids) / 16; n > 0 {
 		if err := v.each(ctx, b.scan, eventsSQL, n, v.ws, ids); err != nil {
 			return nil, err
@@ -90,29 +91,39 @@ func withRemoved(events []event.Event, keys []eventKey) []event.Event {
 type eventBatch struct {
 	events []event.Event
 	refs   []eventRef // of the event at the same index
-	id     sql.RawBytes
+
+	// One row is scanned into these, the same for every row: new variables would cost an allocation each.
+	dest                              []any
+	id                                sql.RawBytes
+	ref                               eventRef
+	ordinal, updated, received, small int64
+	ip, facts, address                string
 }
 
 type eventRef struct{ campaign, link int64 }
 
-func (b *eventBatch) scan(r row) error {
-	var e event.Event
-	var ref eventRef
-	var kind, ordinal, updated, received, actor, class, source int64
-	var ip, facts string
-	if err := r.Scan(&b.id, &ref.campaign, &kind, &ordinal, &updated, &received, &actor, &class, &source, &ref.link, &ip, &facts, &e.Address); err != nil {
+func newEventBatch(n int) *eventBatch {
+	b := &eventBatch{events: make([]event.Event, 0, n), refs: make([]eventRef, 0, n)}
+	b.dest = []any{&b.id, &b.ref.campaign, &b.ordinal, &b.updated, &b.received, &b.ref.link, &b.small, &b.ip, &b.facts, &b.address}
+	return b
+}
+
+func (b *eventBatch) scan(r row) (err error) {
+	if err := r.Scan(b.dest...); err != nil {
 		return err
 	}
+	b.refs = append(b.refs, b.ref)
+	b.events = append(b.events, event.Event{
+		Type: event.Type(b.small), Class: bounce.Class(b.small >> 8), Source: event.Source(b.small >> 16), Address: b.address,
+		Recipient: recipient.Ordinal(b.ordinal), UpdatedAt: fromMicros(b.updated), ReceivedAt: fromMicros(b.received),
+	})
+	e := &b.events[len(b.events)-1]
 	copy(e.ID.UUID[:], b.id)
-	e.Type, e.Recipient, e.Source, e.Class = event.Type(kind), recipient.Ordinal(ordinal), event.Source(source), bounce.Class(class)
-	e.OccurredAt, e.UpdatedAt, e.ReceivedAt = e.ID.Time(), fromMicros(updated), fromMicros(received)
-	e.Actor = event.Rule(actor).Actor()
-	if actor != 0 {
-		e.ActorReason = event.RuleName(int(actor))
+	e.OccurredAt = e.ID.Time()
+	if rule := event.Rule(b.small >> 24); rule != 0 {
+		e.Actor, e.ActorReason = rule.Actor(), rule.String()
 	}
-	var err error
-	e.Facts, err = decodeFacts(ip, facts)
-	b.events, b.refs = append(b.events, e), append(b.refs, ref)
+	e.Facts, err = decodeFacts(b.ip, b.facts)
 	return err
 }
 

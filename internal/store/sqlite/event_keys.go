@@ -154,9 +154,10 @@ func (s *stream) fill(ctx context.Context, q *eventQuery, n, skip int) error {
 	text, args := s.query(q, n, skip)
 	s.keys = s.keys[:0]
 	var id sql.RawBytes
+	k := eventKey{removed: s.removed}
+	dest := []any{&id, &k.updated}
 	err := q.each(ctx, func(r row) error {
-		k := eventKey{removed: s.removed}
-		err := r.Scan(&id, &k.updated)
+		err := r.Scan(dest...)
 		copy(k.id.UUID[:], id)
 		s.keys = append(s.keys, k)
 		return err
@@ -166,6 +167,23 @@ func (s *stream) fill(ctx context.Context, q *eventQuery, n, skip int) error {
 	}
 	s.done = len(s.keys) < n
 	return err
+}
+
+// rowsQuery reads the rows of the page, and one more, without looking for keys first.
+func (s *stream) rowsQuery(q *eventQuery) (text string, args []any) {
+	w := s.bounded(q)
+	text = "SELECT " + readColumns + " FROM " + s.table + " LEFT JOIN addresses a ON a.workspace = e.workspace AND a.ordinal = e.ordinal WHERE " +
+		w.sql() + s.order(q) + " LIMIT ?"
+	return text, append(w.args, q.Limit+1)
+}
+
+func (s *stream) events(ctx context.Context, q *eventQuery) ([]event.Event, error) {
+	b := newEventBatch(q.Limit + 1)
+	text, args := s.rowsQuery(q)
+	if err := q.each(ctx, b.scan, text, args...); err != nil {
+		return nil, err
+	}
+	return b.events, b.resolve(ctx, q.view)
 }
 
 // updated is the column of the time of the update, where it is needed: not every index has it.

@@ -39,16 +39,13 @@ func listEvents(ctx context.Context, v *view, key []byte, p event.ListParams) (o
 	if q.nothing {
 		return out, nil
 	}
-	keys, total, err := q.page(ctx)
-	if err != nil {
+	if out.Items, out.Total, err = q.page(ctx); err != nil {
 		return out, err
 	}
-	out.Total = total
-	if len(keys) > p.Limit {
-		keys, out.More = keys[:p.Limit], true
+	if len(out.Items) > p.Limit {
+		out.Items, out.More = out.Items[:p.Limit], true
 	}
-	out.Items, err = eventsOf(ctx, v, keys)
-	return out, err
+	return out, nil
 }
 
 // eventQuery is a list of events, its filter in the numbers of the database.
@@ -260,14 +257,15 @@ func (q *eventQuery) compare(a, b eventKey) int {
 	return d
 }
 
-// page is the keys of the page, and one more if there is more, and the exact total.
-func (q *eventQuery) page(ctx context.Context) (keys []eventKey, total int64, err error) {
+// page is the events of the page, and one more if there is more, and the exact total.
+func (q *eventQuery) page(ctx context.Context) (events []event.Event, total int64, err error) {
 	collected, err := q.collect(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
 	if collected != nil {
-		return q.cut(collected), int64(len(collected)), nil
+		events, err = eventsOf(ctx, q.view, q.cut(collected))
+		return events, int64(len(collected)), err
 	}
 	if !q.NoTotal {
 		if total, err = q.total(ctx); err != nil {
@@ -276,14 +274,22 @@ func (q *eventQuery) page(ctx context.Context) (keys []eventKey, total int64, er
 	}
 	skip, err := q.narrow(ctx)
 	if err != nil || bytes.Compare(q.first, q.last) >= 0 {
-		return nil, total, err
+		return []event.Event{}, total, err
 	}
 	streams, err := q.streams(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
-	keys, err = q.merge(ctx, streams, skip)
-	return keys, total, err
+	if len(streams) == 1 && skip == 0 {
+		events, err = streams[0].events(ctx, q)
+		return events, total, err
+	}
+	keys, err := q.merge(ctx, streams, skip)
+	if err != nil {
+		return nil, 0, err
+	}
+	events, err = eventsOf(ctx, q.view, keys)
+	return events, total, err
 }
 
 // cut is the page of all keys.

@@ -130,8 +130,14 @@ func (f *fixture) linkCampaign(num int) int { return (num-1)%len(f.campaigns) + 
 // fixtureTypes are how often types come.
 var fixtureTypes = []event.Type{event.Sent, event.Sent, event.Sent, event.Delivered, event.Open, event.Open, event.Click, event.Bounce, event.Unsubscribe, event.Complaint}
 
-// grow adds n random events of a span of time, stamped in a random order, and brings the rollups up to date.
+// grow adds n random events of a span of time and brings the rollups up to date.
 func (f *fixture) grow(n int, span time.Duration) {
+	f.add(n, span)
+	f.write(f.rollUp)
+}
+
+// add adds n random events of a span of time, stamped nearly in their order.
+func (f *fixture) add(n int, span time.Duration) {
 	f.write(func(tx *sql.Tx) {
 		insert, err := tx.Prepare("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)")
 		if err != nil {
@@ -171,7 +177,6 @@ func (f *fixture) grow(n int, span time.Duration) {
 			f.events = append(f.events, *e)
 		}
 		f.exec(tx, "UPDATE counters SET stamp = ? WHERE workspace = ?", f.stamp, f.ws)
-		f.rollUp(tx)
 	})
 }
 

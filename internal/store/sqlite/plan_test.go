@@ -80,6 +80,8 @@ func TestPlansOfStreams(t *testing.T) {
 					for _, s := range streams {
 						text, args := s.query(q, 10, 0)
 						checkPlan(t, plan(t, tx, text, args...), tt.want)
+						text, args = s.rowsQuery(q)
+						checkPlan(t, plan(t, tx, text, args...), strings.Replace(tt.want, "COVERING ", "", 1))
 					}
 				})
 			}
