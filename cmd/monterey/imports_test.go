@@ -28,7 +28,7 @@ var layers = []layer{
 	{in: []string{"store", "store/storetest"}, may: slices.Concat(nouns, []string{"ingest", "store"})},
 	{in: []string{"loadgen"}, may: slices.Concat(nouns, []string{"campaigner"}), outside: noSQL},
 	{in: []string{"oracle"}, may: nouns, outside: noSQL},
-	{in: []string{"apptest"}, may: []string{"*"}},
+	{in: []string{"apptest", "bench"}, may: []string{"*"}},
 	{in: []string{"cmd/monterey"}, may: []string{"*"}},
 }
 

@@ -31,13 +31,14 @@ type server struct {
 	keys    *provider.Keys
 	auth    *auth.Authenticator
 	worker  *ingest.Worker
+	paused  bool // the worker does not run
 	api     *endpoint
 	metrics *endpoint // nil = off
 }
 
 // startServer opens the database and takes the addresses; run answers. The settings have been checked.
 func (p *program) startServer(ctx context.Context, set *serverSettings) (*server, error) {
-	s := &server{now: p.now, log: p.logger()}
+	s := &server{now: p.now, log: p.logger(), paused: set.PauseDrain}
 	if err := s.open(ctx, p, set); err != nil {
 		s.close()
 		return nil, err
@@ -121,7 +122,9 @@ func (s *server) run(ctx context.Context) error {
 	defer stopWork()
 	failed := make(chan error, 4) // room for each part's end
 	var workers, endpoints sync.WaitGroup
-	workers.Go(func() { failed <- s.worker.Run(work) })
+	if !s.paused {
+		workers.Go(func() { failed <- s.worker.Run(work) })
+	}
 	workers.Go(func() { failed <- s.auth.Run(work) })
 	endpoints.Go(func() { failed <- s.api.serve() })
 	if s.metrics != nil {

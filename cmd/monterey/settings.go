@@ -42,6 +42,7 @@ type serverSettings struct {
 	CORSOrigin   []string `name:"cors-origin" help:"Allow browsers of this origin; repeatable." placeholder:"ORIGIN" setting:"MONTEREY_CORS_ORIGIN"`
 	DevAuth      bool     `help:"Development only: any bearer token, or none, is a platform admin." setting:"DEV_AUTH_ENABLED"`
 	DevAuthForce bool     `help:"Allow --dev-auth on an address that others can reach."`
+	PauseDrain   bool     `hidden:"" help:"For measurements: take webhooks in and count nothing."`
 }
 
 const (

@@ -1,0 +1,270 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime/pprof"
+	"strconv"
+	"strings"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"monterey/internal/campaigner"
+	"monterey/internal/ingest"
+	"monterey/internal/loadgen"
+)
+
+// drainChild is the argument that makes this program the worker that drains an inbox.
+const drainChild = "drain"
+
+// sample is how far a drain has come.
+type sample struct {
+	Seconds          float64
+	Received, Stored int
+	Idle             float64 // seconds that the scheduled work took once the inbox was empty; in the last sample only
+	Peak             int64   // of memory; likewise
+}
+
+// drain counts what waits in the data folder of the first argument until as many objects as the second says are counted,
+// then does the scheduled work. It prints samples. The third argument is a folder for profiles.
+func drain(ctx context.Context, args []string, out io.Writer) (err error) {
+	if len(args) != 3 {
+		return errors.New("drain DATA OBJECTS PROFILES")
+	}
+	objects, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	s, err := openStore(ctx, args[0])
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	worker := ingest.NewWorker(s, campaigner.Webhook{}, ingest.Options{})
+	stopProfile, err := profile(args[2])
+	if err != nil {
+		return err
+	}
+	working, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	began := time.Now()
+	go func() { ended <- worker.Run(working) }()
+	print := json.NewEncoder(out)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	var now sample
+	for now.Received < objects {
+		select {
+		case err := <-ended:
+			return errors.Join(errors.New("the worker ended"), err)
+		case <-tick.C:
+		}
+		t := worker.Totals()
+		if int(t.Received) == now.Received {
+			continue
+		}
+		now = sample{Seconds: time.Since(began).Seconds(), Received: int(t.Received), Stored: int(t.Inserted)}
+		if t.Quarantined > 0 {
+			return fmt.Errorf("%d objects were quarantined", t.Quarantined)
+		}
+		if err := print.Encode(now); err != nil {
+			return err
+		}
+	}
+	if err := stopProfile(); err != nil {
+		return err
+	}
+	drained := time.Now()
+	time.Sleep(200 * time.Millisecond) // the worker sees that nothing waits
+	stop()
+	if err := <-ended; err != nil {
+		return err
+	}
+	if err := worker.Scheduled(ctx); err != nil {
+		return err
+	}
+	now.Idle = time.Since(drained).Seconds()
+	if _, now.Peak, err = memory(os.Getpid()); err != nil {
+		return err
+	}
+	return print.Encode(now)
+}
+
+// profile begins a CPU profile; the end writes one of memory too.
+func profile(dir string) (end func() error, err error) {
+	if dir == "" {
+		return func() error { return nil }, nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	cpu, err := os.Create(filepath.Join(dir, "drain.cpu.pprof"))
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(cpu); err != nil {
+		return nil, errors.Join(err, cpu.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		allocs, err := os.Create(filepath.Join(dir, "drain.allocs.pprof"))
+		if err != nil {
+			return errors.Join(err, cpu.Close())
+		}
+		return errors.Join(pprof.Lookup("allocs").WriteTo(allocs, 0), allocs.Close(), cpu.Close())
+	}, nil
+}
+
+// drained is what the drain of a data set measured. Rates are of stored events a second.
+type drained struct {
+	Stored      int
+	One         float64 // of the sections with one event a body
+	Hundred     float64
+	First, Last float64 // of the first and the last fifth
+	Plain       float64 // rows a second that the database alone takes
+	Decode      float64 // events a second that the decoder alone reads
+	Seconds     float64
+	Idle        float64 // seconds of scheduled work afterwards
+	Peak        int64   // of memory
+}
+
+func (b *bench) drainAll(ctx context.Context) (d drained, err error) {
+	total := b.workload().Events
+	if d.Plain, err = plainInserts(ctx, filepath.Join(b.dir, "plain.db"), min(500_000, total)); err != nil {
+		return d, err
+	}
+	d.Decode = decodeRate(b.workload())
+	say("plain inserts %.0f rows/s, decoding alone %.0f events/s; draining", d.Plain, d.Decode)
+	profiles := b.profile
+	if profiles != "" {
+		if profiles, err = filepath.Abs(profiles); err != nil {
+			return d, err
+		}
+	}
+	c, err := start(ctx, b.self, b.dataDir(), drainChild, b.dataDir(), strconv.Itoa(total), profiles)
+	if err != nil {
+		return d, err
+	}
+	samples := []sample{{}}
+	for {
+		var s sample
+		if err := c.line(&s); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return d, c.failed(err)
+		}
+		if s.Received*sections/total > samples[len(samples)-1].Received*sections/total {
+			say("%d events stored after %.1f s", s.Stored, s.Seconds)
+		}
+		samples = append(samples, s)
+	}
+	if err := c.wait(); err != nil {
+		return d, err
+	}
+	last := samples[len(samples)-1]
+	d.Stored, d.Seconds, d.Idle, d.Peak = last.Stored, last.Seconds, last.Idle, last.Peak
+	var seconds, stored [2]float64
+	for section := range sections {
+		from, to := timeOf(samples, total*section/sections), timeOf(samples, total*(section+1)/sections)
+		seconds[section%2] += to - from
+		stored[section%2] += float64(last.Stored) / sections
+	}
+	d.One, d.Hundred = stored[0]/seconds[0], stored[1]/seconds[1]
+	d.First = float64(last.Stored) / 5 / timeOf(samples, total/5)
+	d.Last = float64(last.Stored) / 5 / (timeOf(samples, total) - timeOf(samples, total-total/5))
+	say("drained after %.1f s, scheduled work %.1f s more", d.Seconds, d.Idle)
+	return d, nil
+}
+
+// timeOf is when so many objects were counted, to within a batch's part.
+func timeOf(samples []sample, received int) float64 {
+	for i := 1; i < len(samples); i++ {
+		a, b := samples[i-1], samples[i]
+		if b.Received >= received {
+			return a.Seconds + (b.Seconds-a.Seconds)*float64(received-a.Received)/float64(max(1, b.Received-a.Received))
+		}
+	}
+	return samples[len(samples)-1].Seconds
+}
+
+// plainInserts is how many rows as wide as an event the database takes in a second, by a key that grows, with no index, 100 a
+// statement and 10,000 a transaction: the yardstick of counting.
+func plainInserts(ctx context.Context, path string, rows int) (rate float64, err error) {
+	defer func() {
+		for _, ending := range []string{"", "-wal", "-shm"} {
+			_ = os.Remove(path + ending) // it may not be there
+		}
+	}()
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=cache_size(-65536)&_pragma=wal_autocheckpoint(20000)")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	db.SetMaxOpenConns(1)
+	const columns, statement, transaction = 14, 100, 100
+	if _, err := db.ExecContext(ctx, `CREATE TABLE plain (a, b, c, d, e, f, g, h, i, j, k, l, m, n, PRIMARY KEY (a, b)) WITHOUT ROWID`); err != nil {
+		return 0, err
+	}
+	group := "(" + strings.TrimSuffix(strings.Repeat("?,", columns), ",") + ")"
+	text := "INSERT INTO plain VALUES " + strings.TrimSuffix(strings.Repeat(group+",", statement), ",")
+	began, done := time.Now(), 0
+	for done < rows {
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return 0, err
+		}
+		defer func() { _ = tx.Rollback() }() // after a commit it says so
+		st, err := tx.PrepareContext(ctx, text)
+		if err != nil {
+			return 0, err
+		}
+		for range transaction {
+			args := make([]any, 0, statement*columns)
+			for range statement {
+				id := binary.BigEndian.AppendUint64(make([]byte, 0, 16), uint64(done))
+				args = append(args, 1, id[:16:16], 7, 3, done, int64(1e15)+int64(done), int64(1e15), 0, 0, 1, 5, int64(1)<<40+int64(done), "203.0.113.7", "500000001")
+				done++
+			}
+			if _, err := st.ExecContext(ctx, args...); err != nil {
+				return 0, err
+			}
+		}
+		if err := tx.Commit(); err != nil {
+			return 0, err
+		}
+	}
+	return float64(done) / time.Since(began).Seconds(), nil
+}
+
+// decodeRate is how many events a second the decoder reads on one processor, of bodies of one event.
+func decodeRate(w loadgen.Workload) float64 {
+	g := loadgen.NewGenerator(w)
+	var bodies [][]byte
+	for i := range 20_000 {
+		bodies = append(bodies, g.AppendBody(nil, i%w.Events, 1))
+	}
+	began := time.Now()
+	for _, body := range bodies {
+		_ = campaigner.Webhook{}.Decode(body, time.UTC, began) // what it reads is checked elsewhere
+	}
+	return float64(len(bodies)) / time.Since(began).Seconds()
+}
+
+func (b *bench) drainRows(set *dataset) {
+	d := set.Drain
+	plain := yardstick{"plain SQLite inserts, one table", rate(d.Plain)}
+	b.table.rate("drain a full inbox, 1 event a body", 40_000, 60_000, d.One, plain)
+	b.table.rate("drain a full inbox, 100 events a body", 40_000, 60_000, d.Hundred, plain)
+	b.table.add(row{what: "drain: the last fifth against the first", must: "≥ 0.8 ×", measured: rate(d.Last), yardstick: yardstick{"the first fifth", rate(d.First)},
+		ratio: d.Last / d.First, verdict: atLeast(d.Last/d.First, 0.8, 0.8)})
+	b.peaks = append(b.peaks, memoryOf{"drain", d.Peak})
+}

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"monterey/internal/loadgen"
+)
+
+const connections = 64
+
+// posts measures the webhook on a copy of the data set, against a server that does nothing but answer.
+func (b *bench) posts(ctx context.Context, set *dataset) (err error) {
+	dir := filepath.Join(b.dir, "copy")
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if err := os.CopyFS(dir, os.DirFS(b.dataDir())); err != nil {
+		return err
+	}
+	bare, err := b.startBare(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, bare.stop()) }()
+	p := &poster{bench: b, bare: bare.url, began: time.Now()}
+	var yard, paused []float64
+	if err := b.withServer(ctx, set, dir, "webhooks, drain paused", func(s *server) error {
+		yard, paused, err = p.turns(ctx, s)
+		return err
+	}, "--pause-drain"); err != nil {
+		return err
+	}
+	b.table.add(row{what: "bare net/http answering 202, 64 connections", measured: rate(median(yard)), yardstick: yardstick{what: "is the yardstick"}})
+	b.acknowledged("acknowledged webhooks, drain paused", .35, .45, yard, paused)
+	var running []float64
+	if err := b.withServer(ctx, set, dir, "webhooks, drain on", func(s *server) error {
+		if yard, running, err = p.turns(ctx, s); err != nil { // it drains what the turns before left, too
+			return err
+		}
+		b.acknowledged("acknowledged webhooks, drain on", .2, .2, yard, running)
+		return p.counted(ctx, s)
+	}); err != nil {
+		return err
+	}
+	_, peak, err := memory(bare.cmd.Process.Pid)
+	b.peaks = append([]memoryOf{{"bare", peak}}, b.peaks...)
+	return err
+}
+
+func (b *bench) startBare(ctx context.Context) (*server, error) {
+	c, err := start(ctx, b.self, b.dir, bareChild)
+	if err != nil {
+		return nil, err
+	}
+	var at struct{ URL string }
+	if err := c.line(&at); err != nil {
+		return nil, c.failed(err)
+	}
+	return &server{child: c, url: at.URL}, nil
+}
+
+// withServer runs f with a server that is stopped afterwards.
+func (b *bench) withServer(ctx context.Context, set *dataset, dir, who string, f func(*server) error, args ...string) error {
+	s, err := b.serve(ctx, set, dir, args...)
+	if err != nil {
+		return err
+	}
+	if err := f(s); err != nil {
+		return s.failed(err)
+	}
+	if err := b.keepPeak(who, s.child); err != nil {
+		return s.failed(err)
+	}
+	return s.stop()
+}
+
+func (b *bench) acknowledged(what string, must, hope float64, bare, got []float64) {
+	r := row{what: what, must: fmt.Sprintf("≥ %.2f ×", must), measured: rate(median(got)), ratio: median(got) / median(bare),
+		yardstick: yardstick{"bare net/http, the turns between", rate(median(bare))}}
+	if hope > must {
+		r.hoped = fmt.Sprintf("≥ %.2f ×", hope)
+	}
+	r.verdict = atLeast(r.ratio, must, hope)
+	b.table.add(r)
+}
+
+func median(of []float64) float64 {
+	of = slices.Sorted(slices.Values(of))
+	return of[len(of)/2]
+}
+
+// poster posts workloads that differ: each run has events of its own.
+type poster struct {
+	*bench
+	bare  string
+	began time.Time
+	runs  uint64
+	sent  int // events acknowledged by the server that runs now
+}
+
+// today is a workload of events that happen today, as live ones do.
+func (p *poster) today(events int) loadgen.Workload {
+	p.runs++
+	return loadgen.Workload{Seed: 1000 + p.runs, Key: webhookKey, Events: events, Campaigns: p.campaigns, Recipients: p.recipients, Days: 1,
+		End: p.began.UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)}
+}
+
+// turns posts to the bare server and to s by turns, one event a request, and returns the rates.
+func (p *poster) turns(ctx context.Context, s *server) (bare, got []float64, err error) {
+	for range p.rounds {
+		for _, to := range []struct {
+			url   string
+			rates *[]float64
+		}{{p.bare, &bare}, {s.url + "/campaign-events/webhook", &got}} {
+			r, err := p.post(ctx, to.url, 400_000, 1, p.round)
+			if err != nil {
+				return nil, nil, err
+			}
+			*to.rates = append(*to.rates, r.RequestsPerSecond)
+		}
+	}
+	say("posting: bare %.0f, server %.0f", bare, got)
+	return bare, got, nil
+}
+
+// post posts for a time at the most (0 = all).
+func (p *poster) post(ctx context.Context, url string, events, batch int, limit time.Duration) (loadgen.Report, error) {
+	run := ctx
+	if limit > 0 {
+		var stop context.CancelFunc
+		run, stop = context.WithTimeout(ctx, limit)
+		defer stop()
+	}
+	r, err := loadgen.Run(run, loadgen.Options{URL: url, Workload: p.today(events), Connections: connections, Batch: batch})
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		err = nil
+	}
+	if err == nil && (len(r.NotOK) > 0 || r.Requests == 0) {
+		err = fmt.Errorf("posting to %s: %s", url, r)
+	}
+	return r, err
+}
+
+// counted measures from the first post to the last event counted, at 100 events a request.
+func (p *poster) counted(ctx context.Context, s *server) error {
+	const batch = 100
+	if err := p.waitIdle(ctx, s); err != nil {
+		return err
+	}
+	before, err := s.received(ctx)
+	if err != nil {
+		return err
+	}
+	events := max(20_000, min(500_000, p.events/10))
+	bare, err := p.post(ctx, p.bare, events, batch, 0)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	r, err := p.post(ctx, s.url+"/campaign-events/webhook", events, batch, 0)
+	if err != nil {
+		return err
+	}
+	for {
+		now, err := s.received(ctx)
+		if err != nil {
+			return err
+		}
+		if now-before >= r.Events {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	p.table.rate("HTTP to counted, 100 events a request", 25_000, 25_000, float64(r.Events)/time.Since(began).Seconds(),
+		yardstick{"bare net/http, 100 events a request", rate(bare.EventsPerSecond)})
+	return nil
+}
+
+// waitIdle returns once the server counts nothing more.
+func (p *poster) waitIdle(ctx context.Context, s *server) error {
+	for last := -1; ; {
+		now, err := s.received(ctx)
+		if err != nil || now == last {
+			return err
+		}
+		last = now
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(4 * time.Second): // longer than a batch lingers and the schedule's tick
+		}
+	}
+}

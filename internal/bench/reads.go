@@ -1,0 +1,313 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"monterey/internal/loadgen"
+)
+
+// warm is how many requests of each row are not counted.
+const warm = 10
+
+// reader asks one server over one connection kept alive.
+type reader struct {
+	*bench
+	s        *server
+	client   *http.Client
+	health   time.Duration // p95 of /healthz: the yardstick
+	biggest  string        // id of the biggest campaign
+	from, to time.Time     // of the data set
+}
+
+// readRows measures reads of the whole data set: nothing else happens then.
+func (b *bench) readRows(ctx context.Context, set *dataset) error {
+	return b.withServer(ctx, set, b.dataDir(), "reads", func(s *server) error {
+		w := loadgen.NewGenerator(b.workload()).Workload()
+		r := &reader{bench: b, s: s, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1, DisableCompression: true}},
+			from: w.End.AddDate(0, 0, -w.Days), to: w.End}
+		defer r.client.CloseIdleConnections()
+		var err error
+		if r.health, err = r.p95(ctx, func(int) string { return "/healthz" }); err != nil {
+			return err
+		}
+		if r.biggest, err = r.campaign(ctx, loadgen.CampaignID(0)); err != nil {
+			return err
+		}
+		if err := r.statistics(ctx); err != nil {
+			return err
+		}
+		if err := r.events(ctx); err != nil {
+			return err
+		}
+		return r.export(ctx)
+	})
+}
+
+// campaign is our id of a provider's campaign.
+func (r *reader) campaign(ctx context.Context, provider int) (string, error) {
+	var list struct {
+		Items []struct {
+			CampaignID string `json:"campaign_id"`
+		}
+	}
+	err := r.get(ctx, fmt.Sprintf("/campaign-statistics/?provider_campaign_id=%d", provider), &list)
+	if err == nil && len(list.Items) != 1 {
+		err = fmt.Errorf("%d campaigns are the provider's %d", len(list.Items), provider)
+	}
+	if err != nil {
+		return "", err
+	}
+	return list.Items[0].CampaignID, nil
+}
+
+func (r *reader) get(ctx context.Context, path string, v any) error {
+	text, err := fetch(ctx, r.client, r.s.url+path, r.s.token)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, v)
+}
+
+// p95 asks one request after the other, each read to its end, and is what 95 of 100 did not exceed.
+func (r *reader) p95(ctx context.Context, path func(i int) string) (time.Duration, error) {
+	took := make([]time.Duration, 0, r.reads)
+	for i := range warm + r.reads {
+		began := time.Now()
+		if _, err := fetch(ctx, r.client, r.s.url+path(i), r.s.token); err != nil {
+			return 0, err
+		}
+		if i >= warm {
+			took = append(took, time.Since(began))
+		}
+	}
+	slices.Sort(took)
+	return took[(len(took)*95+99)/100-1], nil
+}
+
+// row measures a row; the paths are asked by turns.
+func (r *reader) row(ctx context.Context, what string, must, hope time.Duration, paths ...string) error {
+	got, err := r.p95(ctx, func(i int) string { return paths[i%len(paths)] })
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	say("%s: %s", what, duration(got))
+	r.table.time(what+", p95", must, hope, got, "/healthz, p95", r.health)
+	return nil
+}
+
+func query(pairs ...string) string {
+	v := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		v.Add(pairs[i], pairs[i+1])
+	}
+	return "?" + v.Encode()
+}
+
+func day(t time.Time) string { return t.Format(time.DateOnly) }
+
+func (r *reader) statistics(ctx context.Context) error {
+	one := "/campaign-statistics/" + r.biggest
+	monthFrom, last := day(r.to.AddDate(0, 0, -30)), day(r.to.AddDate(0, 0, -1))
+	hours := one + "/time-series" + query("granularity", "hour", "date_from", monthFrom, "date_to", last)
+	days := one + "/time-series" + query("granularity", "day", "date_from", day(r.from), "date_to", last)
+	if err := r.points(ctx, hours, 30*24); err != nil {
+		return err
+	}
+	if err := r.points(ctx, days, r.days); err != nil {
+		return err
+	}
+	list := func(zone string) string {
+		return "/campaign-statistics/" + query("date_from", monthFrom, "date_to", last, "timezone", zone, "page_size", "200")
+	}
+	ms := time.Millisecond
+	return errors.Join(
+		r.row(ctx, "biggest campaign, lifetime", 3*ms, 3*ms, one),
+		r.row(ctx, "its hourly month with uniques", 25*ms, 10*ms, hours),
+		r.row(ctx, "its daily series of all days", 5*ms, 5*ms, days),
+		r.row(ctx, "200 campaigns, 30 days in Kathmandu", 100*ms, 50*ms, list("Asia/Kathmandu")),
+		r.row(ctx, "200 campaigns, 30 days in New York", 100*ms, 50*ms, list("America/New_York")),
+	)
+}
+
+// points checks that a series is as long as the row says.
+func (r *reader) points(ctx context.Context, path string, want int) error {
+	var series struct{ Points []struct{ Opens int } }
+	if err := r.get(ctx, path, &series); err != nil {
+		return err
+	}
+	if n := len(series.Points); n != want {
+		return fmt.Errorf("GET %s: %d points, want %d", path, n, want)
+	}
+	return nil
+}
+
+func (r *reader) events(ctx context.Context) error {
+	const list = "/campaign-events/"
+	var page struct {
+		Total int
+		Items []struct {
+			Email string `json:"recipient_email"`
+		}
+		Next string `json:"next_cursor"`
+	}
+	var cursors, histories []string
+	pages := r.stored() / 50
+	for _, n := range []int{1, pages / 10, pages / 4, pages / 2, pages * 3 / 4, pages * 9 / 10} {
+		if err := r.get(ctx, list+query("page", fmt.Sprint(max(1, n))), &page); err != nil {
+			return err
+		}
+		if len(page.Items) != 50 || page.Next == "" {
+			return fmt.Errorf("page %d of the events has %d items and the cursor %q", n, len(page.Items), page.Next)
+		}
+		cursors = append(cursors, list+query("cursor", page.Next))
+		for _, e := range page.Items[:20] {
+			histories = append(histories, list+query("recipient_email", e.Email))
+		}
+	}
+	deep := min(1000, pages-1)
+	ms := time.Millisecond
+	return errors.Join(
+		r.row(ctx, "events, page 1", 5*ms, 5*ms, list),
+		r.row(ctx, "events, page 1 of a campaign's opens", 5*ms, 5*ms, list+query("campaign_id", r.biggest, "event_type", "open")),
+		r.row(ctx, fmt.Sprintf("events, page %d", deep), 20*ms, 20*ms, list+query("page", fmt.Sprint(deep))),
+		r.row(ctx, fmt.Sprintf("events, page %d of a campaign", deep), 20*ms, 20*ms, list+query("page", fmt.Sprint(min(deep, pages/10)), "campaign_id", r.biggest)),
+		r.row(ctx, "events, cursor anywhere", 5*ms, 5*ms, cursors...),
+		r.row(ctx, "one recipient's history", 10*ms, 10*ms, histories...),
+	)
+}
+
+// stored is about how many events there are.
+func (r *reader) stored() int { return r.bench.events }
+
+// exportRows is how many events the export has, where there are so many.
+const exportRows = 1_000_000
+
+func (r *reader) export(ctx context.Context) error {
+	length := r.to.Sub(r.from)
+	if n := r.stored(); n > exportRows {
+		length = time.Duration(float64(length) * exportRows / float64(n))
+	}
+	path := "/campaign-events/export" + query("date_from", r.from.Format(time.RFC3339), "date_to", r.from.Add(length).Format(time.RFC3339))
+	pid := r.s.cmd.Process.Pid
+	if err := r.keepPeak("reads", r.s.child); err != nil { // it is forgotten now
+		return err
+	}
+	before, _, err := memory(pid)
+	if err != nil {
+		return err
+	}
+	if err := forgetPeak(pid); err != nil {
+		return err
+	}
+	began := time.Now()
+	rows, size, err := r.download(ctx, path)
+	if err != nil {
+		return err
+	}
+	took := time.Since(began)
+	_, peak, err := memory(pid)
+	if err != nil {
+		return err
+	}
+	plain, err := plainScan(ctx, filepath.Join(r.dataDir(), "monterey.db"), rows)
+	if err != nil {
+		return err
+	}
+	r.table.time(fmt.Sprintf("CSV of %d events (%s)", rows, mib(size)), 8*time.Second, 8*time.Second, took, "reading as many rows of the file", plain)
+	more := max(0, peak-before)
+	r.table.add(row{what: "memory that the CSV takes more", must: "< 64 MiB", measured: mib(more), yardstick: yardstick{"before it", mib(before)},
+		ratio: float64(more) / float64(before), verdict: atLeast(-float64(more), -64<<20, -64<<20)})
+	return nil
+}
+
+// download reads an export and counts its rows, without the header.
+func (r *reader) download(ctx context.Context, path string) (rows int, size int64, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.s.url+path, nil)
+	if err != nil {
+		return 0, 0, err
+	}
+	req.Header.Set("Authorization", "Bearer "+r.s.token)
+	resp, err := r.client.Do(req)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return 0, 0, fmt.Errorf("GET %s: %s", path, resp.Status)
+	}
+	buffer := make([]byte, 256<<10)
+	for {
+		n, err := resp.Body.Read(buffer)
+		rows, size = rows+bytes.Count(buffer[:n], []byte("\n")), size+int64(n)
+		if errors.Is(err, io.EOF) {
+			return rows - 1, size, nil
+		}
+		if err != nil {
+			return 0, 0, err
+		}
+	}
+}
+
+// plainScan is how long the driver takes to read so many events by their key.
+func plainScan(ctx context.Context, path string, n int) (took time.Duration, err error) {
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=query_only(ON)&_pragma=cache_size(-16384)")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	began := time.Now()
+	rows, err := db.QueryContext(ctx, `SELECT id, campaign, type, ordinal, updated_at, received_at, actor, class, source, link, delivery, ip, facts
+		FROM events WHERE workspace = 1 ORDER BY id LIMIT ?`, n)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = rows.Close() }() // its error is that of rows.Err
+	var id []byte
+	var numbers [10]int64
+	var ip, facts sql.NullString
+	for rows.Next() {
+		if err := rows.Scan(&id, &numbers[0], &numbers[1], &numbers[2], &numbers[3], &numbers[4], &numbers[5], &numbers[6], &numbers[7], &numbers[8],
+			&numbers[9], &ip, &facts); err != nil {
+			return 0, err
+		}
+	}
+	return time.Since(began), rows.Err()
+}
+
+// memoryRow says which part had the most memory. The sizes of the caches are those of package sqlite.
+func (b *bench) memoryRow() {
+	const limit = 400 << 20
+	var worst, bare memoryOf
+	for _, m := range b.peaks {
+		if m.who == "bare" {
+			bare = m
+			continue
+		}
+		say("most memory, %s: %s", m.who, mib(m.bytes))
+		if m.bytes > worst.bytes {
+			worst = m
+		}
+	}
+	r := row{what: "most resident memory (" + worst.who + ")", must: "< 400 MiB", measured: mib(worst.bytes),
+		verdict: atLeast(-float64(worst.bytes), -limit, -limit)}
+	if bare.bytes > 0 {
+		r.yardstick, r.ratio = yardstick{"bare net/http", mib(bare.bytes)}, float64(worst.bytes)/float64(bare.bytes)
+	}
+	b.table.add(r)
+	b.table.notes = append(b.table.notes, cachesNote)
+}
+
+// cachesNote says what package sqlite sets (its openFile and recipientCache).
+const cachesNote = "Caches at the most: 64 MiB of pages for the writer, 16 MiB for each of 6 readers, 8 MiB for the inbox's writer and 4 MiB for " +
+	"each of its 3 readers; 1 Mi recipients of about 50 bytes."
