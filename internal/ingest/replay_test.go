@@ -77,6 +77,20 @@ func TestReplayCountsWhatWasHeldAndIgnored(t *testing.T) {
 	}
 }
 
+// setZone changes how the connection's times without a zone are meant.
+func (r *rig) setZone(zone string) {
+	r.t.Helper()
+	conns, err := r.store.ListConnections(r.t.Context(), r.ws, page.Params{Number: 1, Size: 1})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	conn := conns.Items[0]
+	conn.Timezone = zone
+	if err := r.store.UpdateConnection(r.t.Context(), r.ws, conn); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
 func TestRedecodeMovesEventsAndKeepsWhatOthersReported(t *testing.T) {
 	r := newRig(t)
 	zoneless := open(1, "a@x.test", "2026-03-01T10:00:00")
@@ -84,15 +98,7 @@ func TestRedecodeMovesEventsAndKeepsWhatOthersReported(t *testing.T) {
 	r.counted()
 	r.postOne(open(1, "both@x.test", "2026-03-01T10:00:00Z"))
 	r.judged()
-	conns, err := r.store.ListConnections(t.Context(), r.ws, page.Params{Number: 1, Size: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn := conns.Items[0]
-	conn.Timezone = "America/New_York" // five hours behind
-	if err := r.store.UpdateConnection(t.Context(), r.ws, conn); err != nil {
-		t.Fatal(err)
-	}
+	r.setZone("America/New_York") // five hours behind
 	d, err := ingest.NewReplayer(r.store, campaigner.Webhook{}, time.Now).Redecode(t.Context(), r.ws, first)
 	if err != nil || d.Counts != (delivery.Counts{Inserted: 3}) {
 		t.Fatalf("redecoded: %+v, %v", d.Counts, err)
@@ -107,5 +113,22 @@ func TestRedecodeMovesEventsAndKeepsWhatOthersReported(t *testing.T) {
 	}
 	if drift, err := ingest.Rebuild(t.Context(), r.store, r.ws); err != nil || drift.Drifted != 0 {
 		t.Errorf("drift %+v, %v", drift, err)
+	}
+}
+
+func TestRedecodeKeepsMarksThatOthersReported(t *testing.T) {
+	r := newRig(t)
+	started := `{"key":"` + webhookKey + `","type":"Campaign Sending Started","sending_started":"2026-03-01T10:00:00","campaign_id":1}`
+	first := r.postOne(started)
+	r.counted()
+	r.postOne(strings.Replace(started, `00:00"`, `00:00Z"`, 1))
+	r.counted()
+	r.setZone("America/New_York")
+	if _, err := ingest.NewReplayer(r.store, campaigner.Webhook{}, time.Now).Redecode(t.Context(), r.ws, first); err != nil {
+		t.Fatal(err)
+	}
+	runs, err := r.store.ListRuns(t.Context(), r.ws, nil, page.Params{Number: 1, Size: 10})
+	if err != nil || runs.Total != 2 {
+		t.Errorf("%d runs, want the one of ten o'clock and the one of fifteen: %v", runs.Total, err)
 	}
 }

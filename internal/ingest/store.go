@@ -107,9 +107,10 @@ type WorkspaceTx interface {
 
 	// AddMarks stores marks and says which were not there yet.
 	AddMarks(ctx context.Context, marks []Mark) (inserted []bool, err error)
-	// RemoveMarks forgets the marks of a campaign that the delivery brought first.
+	// RemoveMarks forgets that the delivery reported marks, and returns the campaigns of those; a mark goes with its last
+	// report.
 	RemoveMarks(ctx context.Context, from delivery.ID) ([]campaign.ID, error)
-	// DerivedRuns are a campaign's marks and the runs that were derived from them.
+	// DerivedRuns are a campaign's marks, each as it was first reported, and the runs that were derived from them.
 	DerivedRuns(ctx context.Context, c campaign.ID) ([]campaign.Mark, []campaign.Run, error)
 	// PutDerivedRuns replaces a campaign's derived runs.
 	PutDerivedRuns(ctx context.Context, c campaign.ID, runs []campaign.Run) error

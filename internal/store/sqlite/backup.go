@@ -26,9 +26,9 @@ func (s *Store) Backup(ctx context.Context, dir string) (err error) {
 	_, statErr := os.Stat(from)
 	hasInbox := statErr == nil
 	if hasInbox {
-		stop, err := hold(ctx, from, s.now)
-		if err != nil {
-			return err
+		stop, holdErr := hold(ctx, from, s.now)
+		if holdErr != nil {
+			return holdErr
 		}
 		defer func() { err = errors.Join(err, stop()) }()
 	}

@@ -21,16 +21,17 @@ func (w *workspaceTx) AddMarks(ctx context.Context, marks []ingest.Mark) ([]bool
 		if err != nil {
 			return nil, err
 		}
-		res, err := w.exec(ctx, "INSERT INTO run_marks (workspace, campaign, kind, at, sent, delivery) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-			w.ws, num, int64(m.Kind), m.At.Unix(), m.Sent, from)
+		known := false
+		err = w.each(ctx, func(row) error { known = true; return nil },
+			"SELECT 1 FROM run_marks WHERE workspace = ? AND campaign = ? AND kind = ? AND at = ? LIMIT 1", w.ws, num, int64(m.Kind), m.At.Unix())
 		if err != nil {
 			return nil, err
 		}
-		n, err := res.RowsAffected()
-		if err != nil {
+		out[i] = !known
+		if _, err := w.exec(ctx, "INSERT INTO run_marks (workspace, campaign, kind, at, sent, delivery) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+			w.ws, num, int64(m.Kind), m.At.Unix(), m.Sent, from); err != nil {
 			return nil, err
 		}
-		out[i] = n == 1
 	}
 	return out, nil
 }
@@ -63,12 +64,12 @@ func (w *workspaceTx) DerivedRuns(ctx context.Context, c campaign.ID) (marks []c
 	}
 	err = w.each(ctx, func(r row) error {
 		var m campaign.Mark
-		var kind, at int64
-		err := r.Scan(&kind, &at, &m.Sent)
+		var kind, at, first int64
+		err := r.Scan(&kind, &at, &m.Sent, &first)
 		m.Kind, m.At = campaign.MarkKind(kind), time.Unix(at, 0).UTC()
 		marks = append(marks, m)
 		return err
-	}, "SELECT kind, at, sent FROM run_marks WHERE workspace = ? AND campaign = ?", w.ws, num)
+	}, "SELECT kind, at, sent, min(delivery) FROM run_marks WHERE workspace = ? AND campaign = ? GROUP BY kind, at", w.ws, num)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -125,15 +125,16 @@ CREATE TABLE runs (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX runs_by_start ON runs (workspace, campaign, started_at);
 
--- Reports about runs, from which derived runs are worked out. at is in Unix seconds.
+-- Reports about runs, from which derived runs are worked out: (campaign, kind, at) is one mark, whoever reported it. at is
+-- in Unix seconds.
 CREATE TABLE run_marks (
     workspace INTEGER NOT NULL,
     campaign  INTEGER NOT NULL,
     kind      INTEGER NOT NULL,
     at        INTEGER NOT NULL,
     sent      INTEGER,
-    delivery  INTEGER NOT NULL, -- that brought it first
-    PRIMARY KEY (workspace, campaign, kind, at)
+    delivery  INTEGER NOT NULL,
+    PRIMARY KEY (workspace, campaign, kind, at, delivery)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE recipients (
