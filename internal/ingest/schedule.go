@@ -7,8 +7,8 @@ import (
 	"monterey/internal/workspace"
 )
 
-// tick is how often the scheduled work looks whether there is something to do.
-const tick = 2 * time.Second
+// Tick is how often the scheduled work looks whether there is something to do.
+const Tick = 2 * time.Second
 
 // historyChunk is how many events one transaction adds to the recipients' history: under a quarter of a second's work.
 const historyChunk = 20_000
@@ -16,7 +16,7 @@ const historyChunk = 20_000
 // schedule does what follows counting: machines found, days folded, histories filled, old bodies forgotten. All of it may
 // be interrupted anywhere and is taken up again. A failure is logged and tried again at the next tick.
 func (w *Worker) schedule(ctx context.Context) error {
-	t := time.NewTicker(tick)
+	t := time.NewTicker(Tick)
 	defer t.Stop()
 	for {
 		if err := w.Scheduled(ctx); err != nil && ctx.Err() == nil {
