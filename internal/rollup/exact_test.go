@@ -177,6 +177,13 @@ func (s scene) bruteTotal(r Range, b Basis, asOf time.Time) Total {
 	if !s.human.IsZero() {
 		t.HumanAsOf = new(s.human.UTC())
 	}
+	if len(list) == 0 { // 0 of what was reported in the workspace at all
+		for _, events := range s.facts {
+			if len(events) > 0 {
+				t.Bounces, t.HardBounces, t.Unsubscribes = new(int64), new(int64), new(int64)
+			}
+		}
+	}
 	opened, clicked, sources := persons{}, persons{}, persons{}
 	for _, one := range list {
 		for into, n := range map[**int64]*int64{
