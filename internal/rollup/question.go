@@ -92,6 +92,9 @@ type question struct {
 
 func newQuestion(ctx context.Context, v View, asOf time.Time) (*question, error) {
 	human, err := v.HumanAsOf(ctx)
+	if human.After(asOf) { // the rules can have judged no more than is counted
+		human = asOf
+	}
 	return &question{v: v, asOf: asOf, humanAsOf: human, acc: NewAccumulator(counted), until: NewAccumulator(1 << Bounce)}, err
 }
 
