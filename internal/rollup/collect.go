@@ -65,19 +65,18 @@ func (a *Accumulator) Collect(ctx context.Context, src Source, c campaign.ID, fr
 			return err
 		}
 	}
+	var stretches []Stretch
 	for _, s := range cover(nil, from, to) {
-		if s.span == 0 {
-			if err := src.Facts(ctx, c, s.from, s.to, a.Add); err != nil {
-				return err
-			}
-			continue
-		}
-		err := src.Rows(ctx, c, s.span, s.from, s.to, func(_ int64, counts, sets []byte) error { return a.Or(counts, sets) })
-		if err != nil {
+		if s.span > 0 {
+			stretches = append(stretches, Stretch{s.span, s.from, s.to})
+		} else if err := src.Facts(ctx, c, s.from, s.to, a.Add); err != nil {
 			return err
 		}
 	}
-	return nil
+	if len(stretches) == 0 {
+		return nil
+	}
+	return src.Join(ctx, c, stretches, a.Or)
 }
 
 // closedDays joins the lifetime row if it ends before to, and says where the rest begins.

@@ -94,6 +94,15 @@ func (m *memory) Rows(_ context.Context, c campaign.ID, s Span, from, to int64, 
 	return nil
 }
 
+func (m *memory) Join(ctx context.Context, c campaign.ID, stretches []Stretch, f func(counts, sets []byte) error) error {
+	for _, s := range stretches {
+		if err := m.Rows(ctx, c, s.Span, s.From, s.To, func(_ int64, counts, sets []byte) error { return f(counts, sets) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (m *memory) Counts(ctx context.Context, c campaign.ID, s Span, from, to int64, f func(int64, []byte, []byte) error) error {
 	return m.Rows(ctx, c, s, from, to, func(b int64, counts, _ []byte) error { return f(b, counts, nil) })
 }
@@ -168,6 +177,13 @@ func (m *memory) Domains(_ context.Context, set *roaring.Bitmap, f func(string, 
 type counting struct {
 	*memory
 	rows *int
+}
+
+func (c counting) Join(ctx context.Context, id campaign.ID, stretches []Stretch, f func(counts, sets []byte) error) error {
+	return c.memory.Join(ctx, id, stretches, func(counts, sets []byte) error {
+		*c.rows++
+		return f(counts, sets)
+	})
 }
 
 func (c counting) Rows(ctx context.Context, id campaign.ID, s Span, from, to int64, f func(int64, []byte, []byte) error) error {

@@ -17,11 +17,19 @@ type Source interface {
 	// Rows calls f for each stored row of the span with from <= bucket < to, in order of bucket. counts and sets are the
 	// two parts that Row.Marshal wrote, valid during the call only.
 	Rows(ctx context.Context, c campaign.ID, s Span, from, to int64, f func(bucket int64, counts, sets []byte) error) error
+	// Join is Rows for who joins several stretches of one campaign and needs no order: one question instead of one each.
+	Join(ctx context.Context, c campaign.ID, stretches []Stretch, f func(counts, sets []byte) error) error
 	// Counts is Rows for who needs the counts alone: sets is nil, which spares reading it.
 	Counts(ctx context.Context, c campaign.ID, s Span, from, to int64, f func(bucket int64, counts, sets []byte) error) error
 	// Facts calls f for each event of the campaign (of the whole workspace for Workspace) with from <= At < to, in any
 	// order.
 	Facts(ctx context.Context, c campaign.ID, from, to int64, f func(Fact)) error
+}
+
+// Stretch is the rows of a span with From <= bucket < To.
+type Stretch struct {
+	Span     Span
+	From, To int64
 }
 
 // View is a Source with what else statistics are made of, all of the same snapshot.

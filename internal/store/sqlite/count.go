@@ -161,11 +161,14 @@ type workspaceTx struct {
 }
 
 func (w *workspaceTx) exec(ctx context.Context, text string, args ...any) (sql.Result, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	st, err := w.prepared(ctx, text)
 	if err != nil {
 		return nil, err
 	}
-	return st.ExecContext(ctx, args...)
+	return st.ExecContext(context.WithoutCancel(ctx), args...) // as view.each
 }
 
 // Stamps implements ingest.WorkspaceTx.
