@@ -10,8 +10,9 @@ import (
 // Tick is how often the scheduled work looks whether there is something to do.
 const Tick = 2 * time.Second
 
-// historyChunk is how many events one transaction adds to the recipients' history: under a quarter of a second's work.
-const historyChunk = 20_000
+// historyChunk is how many events go into the recipients' history at a time: the more, the less each costs. While the drain
+// has more than it can do, only whole chunks go.
+const historyChunk = 300_000
 
 // schedule does what follows counting: machines found, days folded, histories filled, old bodies forgotten. All of it may
 // be interrupted anywhere and is taken up again. A failure is logged and tried again at the next tick.
@@ -41,7 +42,13 @@ func (w *Worker) Scheduled(ctx context.Context) error {
 		if err := w.until(ctx, func() (bool, error) { return w.judge(ctx, c) }); err != nil {
 			return err
 		}
-		if err := w.until(ctx, func() (bool, error) { return w.store.FillHistory(ctx, c, historyChunk) }); err != nil {
+		if err := w.until(ctx, func() (bool, error) {
+			least := 1
+			if w.busy.Load() {
+				least = historyChunk
+			}
+			return w.store.FillHistory(ctx, c, least, historyChunk)
+		}); err != nil {
 			return err
 		}
 		if err := w.fold(ctx, c); err != nil {

@@ -56,8 +56,9 @@ type Store interface {
 	Rewrite(ctx context.Context, c workspace.Caller, f func(WorkspaceTx) error) error
 	// Workspaces are those that have ever counted something and were not deleted.
 	Workspaces(ctx context.Context) ([]workspace.ID, error)
-	// FillHistory brings the recipients' history up to date by at most limit events, and says whether more are left.
-	FillHistory(ctx context.Context, c workspace.Caller, limit int) (more bool, err error)
+	// FillHistory brings the recipients' history up to date by at most so many events, and says whether more are left. Where
+	// fewer than the least wait it does nothing.
+	FillHistory(ctx context.Context, c workspace.Caller, least, most int) (more bool, err error)
 	// PruneArchives forgets raw bodies received before the time given, but keeps those of deliveries with held objects.
 	// It does a part and says whether more are left.
 	PruneArchives(ctx context.Context, before time.Time) (more bool, err error)

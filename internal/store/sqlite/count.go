@@ -229,14 +229,20 @@ func (w *workspaceTx) must(ctx context.Context, id campaign.ID) (int64, error) {
 // insertChunk is how many rows insertMany writes with one statement.
 const insertChunk = 100
 
-// insertMany inserts rows of so many columns, whose values are all in args, one row after the other.
+// insertMany inserts rows of so many columns, whose values are all in args, one row after the other. A row that is there
+// already is an error.
 func (w *workspaceTx) insertMany(ctx context.Context, into string, columns int, args []any) error {
+	return w.insertAll(ctx, "INSERT OR FAIL INTO "+into, columns, args)
+}
+
+// insertAll is insertMany with the beginning of the statement.
+func (w *workspaceTx) insertAll(ctx context.Context, insert string, columns int, args []any) error {
 	for len(args) > 0 {
 		n := insertChunk
 		if len(args) < n*columns {
 			n = 1
 		}
-		text := "INSERT OR FAIL INTO " + into + " VALUES " + placeholders("("+placeholders("?", columns)+")", n)
+		text := insert + " VALUES " + placeholders("("+placeholders("?", columns)+")", n)
 		if _, err := w.exec(ctx, text, args[:n*columns]...); err != nil {
 			return err
 		}
