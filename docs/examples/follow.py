@@ -1,17 +1,23 @@
 #!/usr/bin/env python3
 """Keeps a SQLite table of events exact: follow.py COPY.db
 
-Each run asks for what changed since the last one. URL, TOKEN and WORKSPACE come from the environment.
+Each run asks for what changed since the last one. URL, TOKEN and WORKSPACE come from the environment. A run that fails
+changes nothing; run it again.
 """
 
 import json
 import os
 import sqlite3
 import sys
+import urllib.error
 import urllib.parse
 import urllib.request
 
-FIELDS = ["id", "campaign_id", "event_type", "recipient_email", "occurred_at", "actor", "url", "updated_at"]
+# Names of campaigns and runs of events are left out: they may change without the event being updated.
+FIELDS = [
+    "id", "campaign_id", "event_type", "recipient_email", "occurred_at", "received_at", "updated_at", "source", "actor",
+    "actor_reason", "url", "ip_address", "bounce_type", "detail",
+]  # fmt: skip
 
 
 def get(path, **query):
@@ -19,12 +25,14 @@ def get(path, **query):
         os.environ["URL"] + path + "?" + urllib.parse.urlencode(query),
         headers={"Authorization": "Bearer " + os.environ["TOKEN"], "X-Workspace-ID": os.environ["WORKSPACE"]},
     )
-    with urllib.request.urlopen(request) as answer:
-        return json.load(answer)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as e:
+        sys.exit(f"{e.code}: {e.read().decode()}")
 
 
-def main():
-    db = sqlite3.connect(sys.argv[1])
+def follow(db):
     db.execute(f"CREATE TABLE IF NOT EXISTS events ({', '.join(FIELDS)}, PRIMARY KEY (id))")
     db.execute("CREATE TABLE IF NOT EXISTS mark (as_of TEXT)")
     mark = db.execute("SELECT as_of FROM mark").fetchone()
@@ -44,8 +52,10 @@ def main():
         query["cursor"] = page["next_cursor"]
     db.execute("DELETE FROM mark")
     db.execute("INSERT INTO mark VALUES (?)", [as_of])
-    db.commit()  # rows and mark together: a run that dies is run again
+    db.commit()  # rows and mark together
     print(f"{changed} events changed, as of {as_of}", file=sys.stderr)
 
 
-main()
+if len(sys.argv) != 2:
+    sys.exit(__doc__)
+follow(sqlite3.connect(sys.argv[1]))
