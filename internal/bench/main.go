@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -63,7 +64,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	if f.NArg() > 0 || o.events < 10_000 || o.campaigns < 1 || o.days < 30 || o.rounds < 1 || o.reads < 20 {
+	if f.NArg() > 0 || o.events < 10_000 || o.campaigns < 1 || o.days < 1 || o.days < 30 && !o.skipReads || o.rounds < 1 || o.reads < 20 {
 		return errors.New("needs 10,000 events, 30 days and 20 reads at least, and no arguments")
 	}
 	if o.recipients <= 0 {
@@ -88,6 +89,7 @@ type memoryOf struct {
 
 func measure(ctx context.Context, o options, out io.Writer) (err error) {
 	b := &bench{options: o}
+	before := loadAverage()
 	if b.self, err = os.Executable(); err != nil {
 		return err
 	}
@@ -118,7 +120,18 @@ func measure(ctx context.Context, o options, out io.Writer) (err error) {
 		}
 	}
 	b.memoryRow()
+	b.table.notes = append(b.table.notes, fmt.Sprintf("Load average before %s, after %s: a machine that does other work too makes every row slower.", before, loadAverage()))
 	return b.table.print(out, set)
+}
+
+// loadAverage is the machine's of the last minute, as the kernel writes it.
+func loadAverage() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	one, _, _ := strings.Cut(string(text), " ")
+	if err != nil {
+		return "unknown"
+	}
+	return one
 }
 
 // build makes the server's binary, unless one is given or the reads and posts are left out.

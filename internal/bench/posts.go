@@ -29,6 +29,11 @@ func (b *bench) posts(ctx context.Context, set *dataset) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, bare.stop()) }()
+	sync, err := syncTime(filepath.Join(dir, "sync"))
+	if err != nil {
+		return err
+	}
+	b.table.notes = append(b.table.notes, fmt.Sprintf("Making 4 KiB durable takes this disk %s (median): an acknowledgement waits for that.", duration(sync)))
 	p := &poster{bench: b, bare: bare.url, began: time.Now()}
 	var yard, paused []float64
 	if err := b.withServer(ctx, set, dir, "webhooks, drain paused", func(s *server) error {
@@ -102,7 +107,6 @@ type poster struct {
 	bare  string
 	began time.Time
 	runs  uint64
-	sent  int // events acknowledged by the server that runs now
 }
 
 // today is a workload of events that happen today, as live ones do.
@@ -197,4 +201,26 @@ func (p *poster) waitIdle(ctx context.Context, s *server) error {
 		case <-time.After(4 * time.Second): // longer than a batch lingers and the schedule's tick
 		}
 	}
+}
+
+// syncTime is how long the disk takes to make a small write durable.
+func syncTime(path string) (median time.Duration, err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, f.Close(), os.Remove(path)) }()
+	took := make([]time.Duration, 100)
+	for i := range took {
+		began := time.Now()
+		if _, err := f.Write(make([]byte, 4<<10)); err != nil {
+			return 0, err
+		}
+		if err := f.Sync(); err != nil {
+			return 0, err
+		}
+		took[i] = time.Since(began)
+	}
+	slices.Sort(took)
+	return took[len(took)/2], nil
 }
