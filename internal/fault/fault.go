@@ -39,6 +39,7 @@ type Error struct {
 	Message    string
 	Fields     []Field
 	RetryAfter time.Duration // for Unavailable; 0 = unknown
+	Task       string        // of a Conflict: the id of the task that is in the way, if one is
 	Err        error
 }
 

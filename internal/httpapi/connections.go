@@ -49,7 +49,7 @@ type connectionBody struct {
 	Provider         *string `json:"provider,omitempty" enum:"campaigner" doc:"Default campaigner; cannot be changed"`
 	BaseURL          *string `json:"base_url,omitempty" doc:"Address of the provider's API; https and not a private address" example:"https://edapi.campaigner.com/v1"`
 	ProviderTimezone *string `json:"provider_timezone,omitempty" doc:"IANA time zone; UTC at first" example:"America/New_York"`
-	SyncSchedule     *string `json:"sync_schedule,omitempty" doc:"Cron expression of five fields; empty = never" example:"0 3 * * *"`
+	SyncSchedule     *string `json:"sync_schedule,omitempty" doc:"Cron expression of five fields, or @hourly, @daily, @every 6h, in the provider's time zone; empty = never" example:"0 3 * * *"`
 	APIKey           *string `json:"api_key,omitempty" writeOnly:"true" doc:"Opens the provider's API; never shown"`
 	WebhookKey       *string `json:"webhook_key,omitempty" writeOnly:"true" doc:"The shared key in the provider's webhooks; never shown"`
 }
@@ -86,9 +86,6 @@ func (b *connectionBody) check(e env) ([]fault.Field, error) {
 		c.Provider = provider.Name(strings.ToLower(*b.Provider))
 	}
 	bad := append(fieldsOf(c.Validate()), provider.BaseURLField(c.BaseURL, e.allowPrivate)...)
-	if n := len(strings.Fields(c.SyncSchedule)); n != 0 && n != 5 {
-		bad = append(bad, fault.Field{Loc: []string{"body", "sync_schedule"}, Msg: "must be a cron expression of five fields, as 0 3 * * *", Type: "cron"})
-	}
 	for name, key := range map[string]*string{"api_key": b.APIKey, "webhook_key": b.WebhookKey} {
 		if key != nil && len(*key) > 500 {
 			bad = append(bad, fault.Field{Loc: []string{"body", name}, Msg: "must have 500 characters at most", Type: "length"})

@@ -41,6 +41,9 @@ func populate(alice client) (ids map[string]string, all []string) {
 	alice.do(201, "POST", "/workspace-memberships/", map[string]any{"user_id": user.ID.String(), "role": "viewer"})
 	ids["/workspace-memberships/"] = user.ID.String()
 
+	ids["/tasks/"] = alice.do(202, "POST", "/historical-bounces/backfill", nil)["task_id"].(string)
+	ids["/historical-bounces/backfill/"] = ids["/tasks/"]
+
 	for path, id := range map[string]uuid.UUID{"/campaign-events/": click.ID.UUID, "/bounce-events/": bounced.ID.UUID, "/webhook-deliveries/": arrived.ID.UUID} {
 		ids[path] = id.String()
 	}

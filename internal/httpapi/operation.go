@@ -35,6 +35,9 @@ type responder interface {
 	respond(w http.ResponseWriter, r *http.Request) error
 }
 
+// located is an answer that may say where the thing it is about is served.
+type located interface{ location() string }
+
 // contentTypes are told by a responder, for the document.
 type contentTypes interface {
 	contentTypes() map[string]*huma.MediaType
@@ -98,6 +101,9 @@ func answer(w http.ResponseWriter, r *http.Request, status int, out any) error {
 	case nothing:
 		w.WriteHeader(status)
 		return nil
+	}
+	if l, ok := out.(located); ok && l.location() != "" {
+		w.Header().Set("Location", l.location())
 	}
 	body, err := json.Marshal(out)
 	if err != nil {

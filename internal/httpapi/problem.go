@@ -20,6 +20,7 @@ type problem struct {
 	Detail    string         `json:"detail" doc:"What went wrong, for people" example:"some fields are not valid"`
 	Code      string         `json:"code" doc:"What went wrong, for programs; stable" example:"invalid"`
 	RequestID string         `json:"request_id" doc:"Names this request in the server's log" example:"7Q2MZ6V4K3N5"`
+	TaskID    string         `json:"task_id,omitempty" doc:"With 409: the task that is in the way" example:"0198c5a2-6f3e-7b1c-9d2e-3f4a5b6c7d8e"`
 	Errors    []problemField `json:"errors,omitempty" doc:"With 422: every bad field"`
 }
 
@@ -65,7 +66,7 @@ func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 		}
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 	}
-	p := problem{Status: statusOf[f.Code], Detail: detail, Code: string(code)}
+	p := problem{Status: statusOf[f.Code], Detail: detail, Code: string(code), TaskID: f.Task}
 	for _, b := range f.Fields {
 		p.Errors = append(p.Errors, problemField(b))
 	}

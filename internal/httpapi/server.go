@@ -14,6 +14,7 @@ import (
 	"monterey/internal/provider"
 	"monterey/internal/rollup"
 	"monterey/internal/suppression"
+	"monterey/internal/task"
 	"monterey/internal/workspace"
 )
 
@@ -45,6 +46,7 @@ type Config struct {
 	Deliveries   delivery.Store
 	Suppressions suppression.Store
 	Statistics   rollup.Store
+	Tasks        task.Store
 	Intake       Intake
 	Replayer     Replayer
 	Keys         *provider.Keys
@@ -113,4 +115,6 @@ func (a *api) routes() {
 	a.suppressionRoutes()
 	a.deliveryRoutes()
 	a.statisticsRoutes()
+	a.taskRoutes()
+	a.backfillRoutes()
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/robfig/cron/v3"
 
 	"monterey/internal/fault"
 	"monterey/internal/page"
@@ -33,7 +34,7 @@ type Connection struct {
 	Provider     Name
 	BaseURL      string // of the provider's API; "" = the provider's own
 	Timezone     string // how the provider's times without a zone are meant; IANA name, default UTC
-	SyncSchedule string // cron expression; "" = never
+	SyncSchedule string // cron expression of five fields, or @daily, @every 6h, in Timezone; "" = never
 	// WebhookMAC is the HMAC of the webhook key under the server's secret (see Keys), nil while none is set. It finds the
 	// connection of a webhook; the key itself is not kept.
 	WebhookMAC []byte
@@ -51,6 +52,10 @@ func (c Connection) Validate() error {
 	}
 	if !workspace.ValidZone(c.Timezone) {
 		bad = append(bad, fault.Field{Loc: []string{"body", "provider_timezone"}, Msg: "must be an IANA time zone, as America/New_York or UTC", Type: "timezone"})
+	}
+	if _, err := cron.ParseStandard(c.SyncSchedule); c.SyncSchedule != "" && err != nil {
+		bad = append(bad, fault.Field{Loc: []string{"body", "sync_schedule"}, Type: "cron",
+			Msg: "must be a cron expression of five fields, as 0 3 * * *, or @hourly, @daily or @every 6h"})
 	}
 	return fault.Fields(bad...)
 }

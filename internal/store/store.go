@@ -10,6 +10,7 @@ import (
 	"monterey/internal/provider"
 	"monterey/internal/rollup"
 	"monterey/internal/suppression"
+	"monterey/internal/task"
 	"monterey/internal/workspace"
 )
 
@@ -29,5 +30,6 @@ type Store interface {
 	delivery.Store
 	suppression.Store
 	rollup.Store
+	task.Store
 	ingest.Store
 }

@@ -17,12 +17,14 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/pressly/goose/v3"
+	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 
 	"monterey/internal/fault"
 	"monterey/internal/provider"
 	"monterey/internal/recipient"
+	"monterey/internal/task/jobs"
 	"monterey/internal/workspace"
 )
 
@@ -44,6 +46,7 @@ type Store struct {
 	readers    *sql.DB
 	inbox      *inbox // nil unless opened by OpenInbox
 	recipients *recipientCache
+	queue      *jobs.Queue[*sql.Tx]
 	packer     *zstd.Encoder
 	unpacker   *zstd.Decoder
 
@@ -74,6 +77,9 @@ func Open(path string, now func() time.Time) (*Store, error) {
 		return nil, err
 	}
 	s.writer.SetMaxOpenConns(1)
+	if s.queue, err = jobs.NewQueue(riversqlite.New(s.writer)); err != nil {
+		return nil, errors.Join(err, s.writer.Close())
+	}
 	// The file must be in WAL mode before a reader opens it.
 	if _, err := s.writer.Exec("PRAGMA journal_mode"); err != nil {
 		return nil, errors.Join(translate("open", err), s.writer.Close())
@@ -150,7 +156,10 @@ func (s *Store) migrations() (*goose.Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: migrations: %w", err)
 	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, s.writer, files, goose.WithDisableGlobalRegistry(true))
+	jobTables := goose.NewGoMigration(5, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
+		return jobs.Migrate(ctx, riversqlite.New(s.writer), tx)
+	}}, nil)
+	p, err := goose.NewProvider(goose.DialectSQLite3, s.writer, files, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(jobTables))
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: migrations: %w", err)
 	}

@@ -51,6 +51,10 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		"Inbox":             testInbox,
 		"Deliveries":        testDeliveries,
 		"Suppressions":      testSuppressions,
+		"Task":              testTask,
+		"TaskEnded":         testTaskEnded,
+		"ListTasks":         testListTasks,
+		"Schedules":         testSchedules,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}

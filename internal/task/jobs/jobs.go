@@ -1,0 +1,115 @@
+// Package jobs runs tasks by River, on whichever database River has a driver for. A job is nothing but the name of a task:
+// it may run twice, or again after the process was killed, and goes on where the task's state stands.
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver"
+	"github.com/riverqueue/river/rivermigrate"
+
+	"monterey/internal/task"
+	"monterey/internal/workspace"
+)
+
+// Job names a task.
+type Job struct {
+	Workspace uuid.UUID `json:"workspace"`
+	Task      uuid.UUID `json:"task"`
+}
+
+// Kind implements river.JobArgs.
+func (Job) Kind() string { return "task" }
+
+// Times of a job. River cannot tell a job whose process was killed from one that takes long, so jobs are short: work gives
+// way after Slice, is cut off after timeout, and a job that has not ended after rescue is run again.
+const (
+	Slice   = 20 * time.Second
+	timeout = 5 * time.Minute
+	rescue  = timeout + time.Minute
+	workers = 4 // tasks at the same time
+
+	// attempts are those that fail because the store does. A task's own failures end the task, not the job.
+	attempts = 10_000
+)
+
+// Queue puts jobs into a database with transactions of type TTx.
+type Queue[TTx any] struct {
+	driver riverdriver.Driver[TTx]
+	client *river.Client[TTx]
+}
+
+// NewQueue makes a queue. It runs nothing (see Run).
+func NewQueue[TTx any](driver riverdriver.Driver[TTx]) (*Queue[TTx], error) {
+	client, err := river.NewClient(driver, &river.Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, fmt.Errorf("jobs: %w", err)
+	}
+	return &Queue[TTx]{driver, client}, nil
+}
+
+// Version is the version of River's tables that this release needs.
+const Version = 8
+
+// Migrate brings River's tables to Version in the transaction tx.
+func Migrate[TTx any](ctx context.Context, driver riverdriver.Driver[TTx], tx TTx) error {
+	m, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return fmt.Errorf("jobs: migrate: %w", err)
+	}
+	_, err = m.MigrateTx(ctx, tx, rivermigrate.DirectionUp, &rivermigrate.MigrateOpts{TargetVersion: Version})
+	return err
+}
+
+// Enqueue makes the job of a task in the transaction tx.
+func (q *Queue[TTx]) Enqueue(ctx context.Context, tx TTx, ws workspace.ID, id task.ID) error {
+	_, err := q.client.InsertTx(ctx, tx, Job{ws.UUID, id.UUID}, &river.InsertOpts{MaxAttempts: attempts})
+	return err
+}
+
+// Run runs jobs until ctx ends; those that run then are stopped, and run again by the next Run.
+func (q *Queue[TTx]) Run(ctx context.Context, r *task.Runner, log *slog.Logger) error {
+	all := river.NewWorkers()
+	river.AddWorker(all, &worker{runner: r})
+	client, err := river.NewClient(q.driver, &river.Config{
+		Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: workers}}, Workers: all, Logger: log,
+		JobTimeout: timeout, RescueStuckJobsAfter: rescue,
+		// The tasks keep what there is to know of a job that has ended.
+		CompletedJobRetentionPeriod: time.Hour, CancelledJobRetentionPeriod: time.Hour, DiscardedJobRetentionPeriod: 24 * time.Hour,
+	})
+	if err != nil {
+		return fmt.Errorf("jobs: %w", err)
+	}
+	if err := client.Start(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("jobs: start: %w", err)
+	}
+	<-ctx.Done()
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	defer cancel()
+	return client.StopAndCancel(end)
+}
+
+type worker struct {
+	river.WorkerDefaults[Job]
+	runner *task.Runner
+}
+
+// NextRetry implements river.Worker: soon, as it was the store that failed.
+func (w *worker) NextRetry(j *river.Job[Job]) time.Time {
+	return time.Now().Add(min(time.Minute, time.Duration(j.Attempt)*time.Second))
+}
+
+// Work implements river.Worker.
+func (w *worker) Work(ctx context.Context, j *river.Job[Job]) error {
+	err := w.runner.Run(ctx, workspace.ID{UUID: j.Args.Workspace}, task.ID{UUID: j.Args.Task})
+	if later, ok := errors.AsType[*task.Later](err); ok {
+		return river.JobSnooze(later.After)
+	}
+	return err // of the store: River tries again, later and later
+}
