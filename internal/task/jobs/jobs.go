@@ -63,6 +63,7 @@ func Migrate[TTx any](ctx context.Context, driver riverdriver.Driver[TTx], tx TT
 	if err != nil {
 		return fmt.Errorf("jobs: migrate: %w", err)
 	}
+	//lint:ignore SA1019 goose's transaction has the only connection, and the versions up to Version do go into one
 	_, err = m.MigrateTx(ctx, tx, rivermigrate.DirectionUp, &rivermigrate.MigrateOpts{TargetVersion: Version})
 	return err
 }
