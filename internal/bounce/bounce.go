@@ -38,4 +38,5 @@ type Detail struct {
 	EnhancedCode string `json:"enhanced,omitempty"` // RFC 3463, as 5.1.1
 	Label        string `json:"label,omitempty"`    // the provider's own name of the class, verbatim
 	Reason       string `json:"reason,omitempty"`   // the text of the refusal, verbatim
+	Code         string `json:"code,omitempty"`     // the provider's own code of it, verbatim; nothing is concluded from it
 }

@@ -37,13 +37,20 @@ func (r *reading) fault() string { return strings.Join(r.faults, "; ") }
 
 // text is a field's text as sent; "" where it is absent or wrong.
 func (r *reading) text(f field, most int) string {
-	raw := r.raw[f]
+	s, wrong := textOf(r.raw[f], most)
+	if wrong != "" {
+		r.bad(f, wrong)
+	}
+	return s
+}
+
+// textOf is the text that a value as written holds, "" for none, or what is wrong with it.
+func textOf(raw []byte, most int) (s, wrong string) {
 	if raw == nil || raw[0] == 'n' {
-		return ""
+		return "", ""
 	}
 	if raw[0] != '"' {
-		r.bad(f, "not a text")
-		return ""
+		return "", "not a text"
 	}
 	plain := raw[1 : len(raw)-1]
 	if bytes.IndexByte(plain, '\\') >= 0 || !utf8.Valid(plain) {
@@ -51,32 +58,36 @@ func (r *reading) text(f field, most int) string {
 		plain, err = jsontext.AppendUnquote(nil, raw)
 		// PostgreSQL keeps no U+0000 in texts, so it would only fail later.
 		if err != nil || bytes.IndexByte(plain, 0) >= 0 {
-			r.bad(f, "damaged text")
-			return ""
+			return "", "damaged text"
 		}
 	}
 	if len(plain) > most {
-		r.bad(f, "too long")
-		return ""
+		return "", "too long"
 	}
-	return string(plain)
+	return string(plain), ""
 }
 
 // id is a field's id, whether a text or a whole number.
 func (r *reading) id(f field) string {
-	raw := r.raw[f]
+	s, wrong := idOf(r.raw[f])
+	if wrong != "" {
+		r.bad(f, wrong)
+	}
+	return s
+}
+
+func idOf(raw []byte) (id, wrong string) {
 	if raw == nil || raw[0] != '-' && !isDigit(raw[0]) {
-		return strings.TrimSpace(r.text(f, maxID))
+		s, wrong := textOf(raw, maxID)
+		return strings.TrimSpace(s), wrong
 	}
 	switch {
 	case bytes.ContainsAny(raw, ".eE"):
-		r.bad(f, "not a whole number")
-		return ""
+		return "", "not a whole number"
 	case len(raw) > maxID:
-		r.bad(f, "too long")
-		return ""
+		return "", "too long"
 	}
-	return string(raw)
+	return string(raw), ""
 }
 
 // time is a field's time, cut to the second, in UTC. It must be there.

@@ -3,6 +3,7 @@ package provider
 import (
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"monterey/internal/fault"
@@ -24,7 +25,7 @@ func CheckBaseURL(text string, allowPrivate bool) string {
 	}
 	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
 	ip, err := netip.ParseAddr(host)
-	isPrivate := err == nil && !publicAddr(ip)
+	isPrivate := err == nil && !PublicAddr(ip)
 	if isPrivate || host == "localhost" || strings.HasSuffix(host, ".localhost") || host == "" {
 		return "must not be a loopback or private address"
 	}
@@ -34,9 +35,26 @@ func CheckBaseURL(text string, allowPrivate bool) string {
 	return ""
 }
 
-func publicAddr(ip netip.Addr) bool {
+// special are networks that are no public ones beside those that net/netip knows.
+var special = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"),
+	netip.MustParsePrefix("100.64.0.0/10"), // a carrier's or a cloud's own, metadata services too
+	netip.MustParsePrefix("192.0.0.0/24"),
+	netip.MustParsePrefix("198.18.0.0/15"),
+	netip.MustParsePrefix("240.0.0.0/4"),
+	netip.MustParsePrefix("64:ff9b::/96"),   // these three lead to an IPv4 address, which may be any
+	netip.MustParsePrefix("64:ff9b:1::/48"), //
+	netip.MustParsePrefix("2002::/16"),      //
+}
+
+// PublicAddr says whether an address is one of the public network: no loopback, private, link-local or multicast one, nor
+// one that merely leads to an IPv4 address.
+func PublicAddr(ip netip.Addr) bool {
 	ip = ip.Unmap()
-	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !ip.IsLinkLocalUnicast()
+	if !ip.IsGlobalUnicast() || ip.IsPrivate() {
+		return false
+	}
+	return !slices.ContainsFunc(special, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
 // BaseURLField is the wrong field that CheckBaseURL finds, none for an empty or a good address.
