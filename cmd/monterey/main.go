@@ -68,6 +68,7 @@ type grammar struct {
 		List   campaignList   `cmd:"" help:"List the campaigns of a workspace."`
 		Import campaignImport `cmd:"" help:"Create and rename campaigns from a CSV file."`
 	} `cmd:"" help:"Manage campaigns."`
+	Backfill      backfillCommand      `cmd:"" help:"Read the provider's history of bounces, with a progress bar; an interrupt cancels, running it again goes on."`
 	CampaignerSim campaignerSimCommand `cmd:"" help:"Serve a simulated Campaigner account and post its webhooks."`
 	Loadgen       loadgenCommand       `cmd:"" help:"Post generated webhooks as fast as the server takes them, and measure."`
 	Recount       recountCommand       `cmd:"" help:"Work all rollups out anew from the events and report where they differed."`

@@ -33,6 +33,7 @@ type server struct {
 	keys    *provider.Keys
 	auth    *auth.Authenticator
 	worker  *ingest.Worker
+	tasks   *taskEngine
 	paused  bool // the worker does not run
 	api     *endpoint
 	metrics *endpoint // nil = off
@@ -80,6 +81,7 @@ func (s *server) open(ctx context.Context, p *program, set *serverSettings) (err
 	}
 	decoder := campaigner.Webhook{}
 	s.worker = ingest.NewWorker(s.store, decoder, ingest.Options{Now: p.now, Log: s.log})
+	s.tasks = p.taskEngine(s.store, s.keys, set.ProviderRate, s.log)
 	m := newMetrics()
 	m.intake(s.worker.Totals)
 	intake := ingest.NewIntake(s.store, s.store, s.keys, decoder, p.now)
@@ -129,12 +131,14 @@ func (s *server) run(ctx context.Context) error {
 	s.log.Info("listening", "addr", s.api.addr(), "metrics_addr", s.metricsAddr(), "version", release())
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
-	failed := make(chan error, 4) // room for each part's end
+	failed := make(chan error, 6) // room for each part's end
 	var workers, endpoints sync.WaitGroup
 	if !s.paused {
 		workers.Go(func() { failed <- s.worker.Run(work) })
 	}
 	workers.Go(func() { failed <- s.auth.Run(work) })
+	workers.Go(func() { failed <- s.tasks.run(work) })
+	workers.Go(func() { failed <- s.tasks.schedule(work) })
 	endpoints.Go(func() { failed <- s.api.serve() })
 	if s.metrics != nil {
 		endpoints.Go(func() { failed <- s.metrics.serve() })

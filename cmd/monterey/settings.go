@@ -42,6 +42,7 @@ type serverSettings struct {
 	CORSOrigin   []string `name:"cors-origin" help:"Allow browsers of this origin; repeatable." placeholder:"ORIGIN" setting:"MONTEREY_CORS_ORIGIN"`
 	DevAuth      bool     `help:"Development only: any bearer token, or none, is a platform admin." setting:"DEV_AUTH_ENABLED"`
 	DevAuthForce bool     `help:"Allow --dev-auth on an address that others can reach."`
+	ProviderRate float64  `help:"Requests a second to a provider's account; 0 lifts the limit." default:"5" setting:"MONTEREY_PROVIDER_RATE"`
 	PauseDrain   bool     `hidden:"" help:"For measurements: take webhooks in and count nothing."`
 }
 
@@ -118,6 +119,9 @@ func (s *serverSettings) mistakes() (wrong []string) {
 	}
 	if s.OIDCIssuer != "" || len(s.OIDCAudience) > 0 {
 		wrong = append(wrong, "--oidc-issuer and --oidc-audience are not available in this release; use API keys (monterey key create)")
+	}
+	if s.ProviderRate < 0 {
+		wrong = append(wrong, "--provider-rate must be 0 or more")
 	}
 	for _, o := range s.CORSOrigin {
 		if !isOrigin(o) {

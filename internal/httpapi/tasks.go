@@ -55,20 +55,21 @@ type taskWire struct {
 }
 
 type progressWire struct {
-	Fetched   int64    `json:"fetched" doc:"Rows read" example:"12000"`
-	Inserted  int64    `json:"inserted" example:"11000"`
-	Updated   int64    `json:"updated" example:"10"`
-	Unchanged int64    `json:"unchanged" example:"990"`
-	Total     *int64   `json:"total" doc:"Rows that there are; null = unknown" example:"48000"`
-	Percent   *float64 `json:"percent" example:"25"`
-	Pages     int64    `json:"pages" example:"12"`
+	Fetched    int64    `json:"fetched" doc:"Rows read" example:"12000"`
+	Inserted   int64    `json:"inserted" example:"11000"`
+	Updated    int64    `json:"updated" example:"10"`
+	Unchanged  int64    `json:"unchanged" example:"990"`
+	Unreadable int64    `json:"unreadable" doc:"Rows that could not be read" example:"0"`
+	Total      *int64   `json:"total" doc:"Rows that there are; null = unknown" example:"48000"`
+	Percent    *float64 `json:"percent" example:"25"`
+	Pages      int64    `json:"pages" example:"12"`
 }
 
 func wireTask(t task.Task) taskWire {
 	p := t.Progress
 	w := taskWire{TaskID: t.ID.UUID, Kind: string(t.Kind), Status: string(t.Status), CreatedAt: t.CreatedAt.UTC(), StartedAt: instant(t.StartedAt),
 		FinishedAt: instant(t.FinishedAt), RequestedBy: t.RequestedBy, Error: orNil(t.Error),
-		Progress: progressWire{p.Fetched, p.Inserted, p.Updated, p.Unchanged, p.Total, p.Percent(), p.Pages}}
+		Progress: progressWire{p.Fetched, p.Inserted, p.Updated, p.Unchanged, p.Unreadable, p.Total, p.Percent(), p.Pages}}
 	if t.Kind == task.Backfill {
 		w.FullBackfill, w.Since = &t.Params.Full, instant(t.Params.Since)
 	}

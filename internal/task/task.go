@@ -75,12 +75,13 @@ type Params struct {
 
 // Progress is how far a task is, in rows of the provider.
 type Progress struct {
-	Fetched   int64  `json:"fetched"`
-	Inserted  int64  `json:"inserted"`
-	Updated   int64  `json:"updated"`
-	Unchanged int64  `json:"unchanged"`
-	Total     *int64 `json:"total"` // that there are to fetch, as far as the provider said; nil = unknown
-	Pages     int64  `json:"pages"`
+	Fetched    int64  `json:"fetched"`
+	Inserted   int64  `json:"inserted"`
+	Updated    int64  `json:"updated"`
+	Unchanged  int64  `json:"unchanged"`
+	Unreadable int64  `json:"unreadable,omitempty"` // rows that the provider has not written so that they could be read
+	Total      *int64 `json:"total"`                // that there are to fetch, as far as the provider said; nil = unknown
+	Pages      int64  `json:"pages"`
 }
 
 // Percent is 0 to 100; nil while the total is unknown. A provider's total may be too small: more than all is 100.

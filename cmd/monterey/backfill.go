@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/mattn/go-isatty"
+
+	"monterey/internal/provider"
+	"monterey/internal/store/sqlite"
+	"monterey/internal/task"
+	"monterey/internal/workspace"
+)
+
+type backfillCommand struct {
+	Workspace    string  `required:"" help:"The workspace." placeholder:"ID"`
+	Full         bool    `help:"Read everything, not only what is new." xor:"what"`
+	Since        string  `help:"Read what happened from this time or day (in UTC) on." placeholder:"TIME" xor:"what"`
+	ProviderRate float64 `help:"Requests a second to a provider's account; 0 lifts the limit." default:"5" setting:"MONTEREY_PROVIDER_RATE"`
+}
+
+// backfilled is how a backfill ended.
+type backfilled struct {
+	ID       string        `json:"id"`
+	Status   task.Status   `json:"status"`
+	Progress task.Progress `json:"progress"`
+	Error    string        `json:"error,omitempty"`
+}
+
+// Run reads the provider's history of bounces and shows how far it is. Beside a running server the server does the work,
+// else this process does. An interrupt cancels the backfill; running the command again goes on where it was.
+func (c *backfillCommand) Run(ctx context.Context, p *program) error {
+	params, wrong := c.params(p.now())
+	ws, err := p.workspaceFlag(c.Workspace, wrong...)
+	if err != nil {
+		return err
+	}
+	store, err := p.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	caller := workspace.System(ws)
+	if _, err := store.GetWorkspace(ctx, ws); err != nil {
+		return fmt.Errorf("workspace %s: %w", ws, err)
+	}
+	if _, err := provider.Readable(ctx, store, caller); err != nil {
+		return err
+	}
+	stop, err := p.workHere(ctx, store, c.ProviderRate)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	id, err := p.startBackfill(ctx, store, caller, params)
+	if err != nil {
+		return err
+	}
+	t, err := p.watch(ctx, store, caller, id)
+	if err != nil {
+		return err
+	}
+	return p.reportBackfill(t)
+}
+
+func (c *backfillCommand) params(now time.Time) (out task.Params, wrong []string) {
+	out.Full = c.Full
+	if c.ProviderRate < 0 {
+		wrong = append(wrong, "--provider-rate must be 0 or more")
+	}
+	if c.Since == "" {
+		return out, wrong
+	}
+	var err error
+	if out.Since, err = parseMoment(c.Since); err != nil {
+		wrong = append(wrong, "--since: "+err.Error())
+	} else if out.Since.After(now) {
+		wrong = append(wrong, "--since must not lie in the future")
+	}
+	return out, wrong
+}
+
+// workHere runs tasks in this process until stop is called, unless a server does.
+func (p *program) workHere(ctx context.Context, store *sqlite.Store, rate float64) (stop func(), err error) {
+	if p.common.serverRuns() {
+		return func() {}, nil
+	}
+	unlock, err := p.common.lockServer()
+	if err != nil {
+		return nil, err
+	}
+	keys, err := p.common.openKeys()
+	if err != nil {
+		unlock()
+		return nil, err
+	}
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx)) // an interrupt cancels the task first
+	done := make(chan error, 1)
+	go func() { done <- p.taskEngine(store, keys, rate, slog.New(slog.DiscardHandler)).run(work) }()
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			p.say("the work did not end well: %v", err)
+		}
+		unlock()
+	}, nil
+}
+
+// startBackfill makes the task, or finds the one that is under way.
+func (p *program) startBackfill(ctx context.Context, store *sqlite.Store, c workspace.Caller, params task.Params) (task.ID, error) {
+	t := task.New(task.Backfill, params, "command line", p.now())
+	err := store.CreateTask(ctx, c, t)
+	running, ok := errors.AsType[*task.RunningError](err)
+	if !ok {
+		return t.ID, err
+	}
+	other, err := store.GetTask(ctx, c, running.Task)
+	if err != nil {
+		return t.ID, err
+	}
+	if other.Params.Full != params.Full || !other.Params.Since.Equal(params.Since) {
+		return t.ID, fmt.Errorf("another backfill is under way, which was asked for something else: %s; cancel it or wait for it", running.Task)
+	}
+	p.say("a backfill is under way already: %s", running.Task)
+	return running.Task, nil
+}
+
+// watchEvery is how often the command looks how far the task is.
+const watchEvery = 200 * time.Millisecond
+
+// watch shows progress until the task has ended. When ctx ends first it cancels the task.
+func (p *program) watch(ctx context.Context, store *sqlite.Store, c workspace.Caller, id task.ID) (task.Task, error) {
+	show := p.progress()
+	defer show.end()
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	always := context.WithoutCancel(ctx)
+	for {
+		t, err := store.GetTask(always, c, id)
+		if err != nil {
+			return t, err
+		}
+		show.at(t)
+		if t.Status.Ended() {
+			return t, nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return store.CancelTask(always, c, id, p.now())
+		}
+	}
+}
+
+// progress is a bar on a terminal, else lines.
+func (p *program) progress() progress {
+	if f, ok := p.stderr.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
+		return newBar(f)
+	}
+	return &lines{p: p}
+}
+
+func (p *program) reportBackfill(t task.Task) error {
+	g := t.Progress
+	err := p.result(backfilled{t.ID.String(), t.Status, g, t.Error}, fmt.Sprintf("%s: %d read on %d pages: %d new, %d changed, %d as before, %d unreadable\n",
+		t.Status, g.Fetched, g.Pages, g.Inserted, g.Updated, g.Unchanged, g.Unreadable))
+	switch {
+	case err != nil:
+		return err
+	case t.Status == task.Cancelled:
+		return errors.New("cancelled; run it again to go on")
+	case t.Status == task.Failed:
+		return errors.New(t.Error + "; run it again to go on")
+	}
+	return nil
+}

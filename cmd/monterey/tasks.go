@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"monterey/internal/backfill"
+	"monterey/internal/campaigner"
+	"monterey/internal/provider"
+	"monterey/internal/store/sqlite"
+	"monterey/internal/task"
+	"monterey/internal/task/jobs"
+)
+
+// taskEngine runs tasks, and makes those that are scheduled.
+type taskEngine struct {
+	store  *sqlite.Store
+	runner *task.Runner
+	now    func() time.Time
+	log    *slog.Logger
+}
+
+// scheduleTick is how often schedules are looked at.
+const scheduleTick = time.Minute
+
+func (p *program) taskEngine(store *sqlite.Store, keys *provider.Keys, rate float64, log *slog.Logger) *taskEngine {
+	accounts := &campaigner.Accounts{Connections: store, Keys: keys, Limits: campaigner.NewLimits(rate, campaigner.DefaultAtOnce),
+		AllowPrivate: p.common.AllowPrivateProviders, Now: p.now}
+	history := &backfill.Backfill{Accounts: accounts, Bounces: store, Tasks: store, Now: p.now, Slice: jobs.Slice}
+	return &taskEngine{store: store, now: p.now, log: log, runner: &task.Runner{
+		Store: store, Now: p.now, Watch: time.Second,
+		Work: map[task.Kind]task.Work{task.Backfill: history.Work},
+		Note: func(t task.Task, what string, err error) {
+			log.Warn("task "+what, "task", t.ID, "kind", t.Kind, "error", err)
+		},
+	}}
+}
+
+// run runs tasks until ctx ends.
+func (e *taskEngine) run(ctx context.Context) error { return e.store.RunTasks(ctx, e.runner, e.log) }
+
+// schedule makes scheduled tasks until ctx ends. What could not be made is made by the next tick.
+func (e *taskEngine) schedule(ctx context.Context) error {
+	tick := time.NewTicker(scheduleTick)
+	defer tick.Stop()
+	for {
+		if err := task.Tick(ctx, e.store, e.now()); err != nil && ctx.Err() == nil {
+			e.log.Error("schedules could not be looked at", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
