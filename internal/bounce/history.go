@@ -48,10 +48,10 @@ type Historical struct {
 	AccountNumbers []string
 }
 
-// Times that a historical bounce can have: First <= OccurredAt < End. There was no e-mail before, and places in lists are told
-// in nanoseconds of 64 bits.
+// Times that a historical bounce can have: First <= OccurredAt < End. There was no e-mail before, and cursors tell places in
+// nanoseconds of 64 bits.
 var (
-	First = time.Unix(0, 0).UTC()
+	First = time.Date(1971, 1, 1, 0, 0, 0, 0, time.UTC)
 	End   = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 

@@ -278,12 +278,16 @@ func (q *bounceQuery) places(n, skip int) (text string, args []any) {
 	case q.classes != nil:
 		w.add("b.class IN (SELECT value FROM json_each(?))", listJSON(q.classes))
 	}
+	columns := "b.place AS place"
+	if q.byUpdate() { // not every index has it
+		columns += ", b.updated_at AS updated_at"
+	}
 	for i := range parts {
 		if i > 0 {
 			text += " UNION ALL "
 			w.args[1] = q.classes[i]
 		}
-		text += "SELECT b.place AS place, b.updated_at AS updated_at FROM " + table + " WHERE " + w.sql()
+		text += "SELECT " + columns + " FROM " + table + " WHERE " + w.sql()
 		args = append(args, w.args...)
 	}
 	return text + q.order("") + " LIMIT ? OFFSET ?", append(args, n, skip)

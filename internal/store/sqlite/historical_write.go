@@ -111,7 +111,8 @@ func (w *workspaceTx) bounceChanges(ctx context.Context, p provider.Name, rows [
 		if err := checkBounce(r); err != nil {
 			return nil, err
 		}
-		r.Provider, r.ID, r.OccurredAt = p, bounce.IDOf(w.key, p, r.ProviderEventID), r.OccurredAt.UTC().Truncate(time.Microsecond)
+		r.Provider, r.ID, r.Recipient = p, bounce.IDOf(w.key, p, r.ProviderEventID), 0
+		r.OccurredAt = r.OccurredAt.UTC().Truncate(time.Microsecond)
 		c := bounceChange{storedBounce: storedBounce{r, placeOf(r.OccurredAt, r.ID)}}
 		if i, twice := last[r.ProviderEventID]; twice {
 			changes[i] = c
@@ -172,7 +173,7 @@ func (w *workspaceTx) findBounces(ctx context.Context, p provider.Name, part []b
 
 // findBouncers sets the recipients of the changes. Of those who were erased no texts stay.
 func (w *workspaceTx) findBouncers(ctx context.Context, changes []bounceChange) error {
-	var asked []int
+	asked := map[string]int{} // the place of each address in who
 	var who []ingest.Recipient
 	for i := range changes {
 		c := &changes[i]
@@ -180,30 +181,43 @@ func (w *workspaceTx) findBouncers(ctx context.Context, changes []bounceChange) 
 			c.Recipient = c.before.Recipient
 			continue
 		}
-		asked = append(asked, i)
-		who = append(who, ingest.Recipient{Hash: recipient.HashOf(w.key, c.Address), Address: c.Address})
+		if _, twice := asked[c.Address]; !twice {
+			asked[c.Address] = len(who)
+			who = append(who, ingest.Recipient{Hash: recipient.HashOf(w.key, c.Address), Address: c.Address})
+		}
 	}
-	if len(asked) == 0 {
+	if len(who) == 0 {
 		return nil
 	}
 	ordinals, err := w.Recipients(ctx, who)
 	if err != nil {
 		return err
 	}
-	erased := map[recipient.Ordinal]bool{}
-	err = w.each(ctx, func(r row) error {
-		var o int64
-		err := r.Scan(&o)
-		erased[recipient.Ordinal(o)] = true
+	erased, err := w.erased(ctx, ordinals)
+	if err != nil {
 		return err
-	}, "SELECT ordinal FROM addresses WHERE workspace = ? AND ordinal IN (SELECT value FROM json_each(?)) AND address = ''", w.ws, listJSON(int64s(ordinals)))
-	for n, i := range asked {
+	}
+	for i := range changes {
 		c := &changes[i]
-		if c.Recipient = ordinals[n]; erased[c.Recipient] {
+		if c.Recipient != 0 {
+			continue
+		}
+		if c.Recipient = ordinals[asked[c.Address]]; erased[c.Recipient] {
 			c.Detail, c.NDRCode, c.Status = bounce.Detail{}, "", ""
 		}
 	}
-	return err
+	return nil
+}
+
+// erased are those of the recipients who were erased.
+func (w *workspaceTx) erased(ctx context.Context, of []recipient.Ordinal) (map[recipient.Ordinal]bool, error) {
+	out := map[recipient.Ordinal]bool{}
+	return out, w.each(ctx, func(r row) error {
+		var o int64
+		err := r.Scan(&o)
+		out[recipient.Ordinal(o)] = true
+		return err
+	}, "SELECT ordinal FROM addresses WHERE workspace = ? AND ordinal IN (SELECT value FROM json_each(?)) AND address = ''", w.ws, listJSON(int64s(of)))
 }
 
 // storeBounces writes the rows of the changes.

@@ -51,6 +51,10 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		"Inbox":             testInbox,
 		"Deliveries":        testDeliveries,
 		"Suppressions":      testSuppressions,
+		"History":           testHistory,
+		"HistoryChanges":    testHistoryChanges,
+		"HistoryFaults":     testHistoryFaults,
+		"HistorySuppresses": testHistorySuppresses,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
