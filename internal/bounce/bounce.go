@@ -1,4 +1,5 @@
-// Package bounce owns the classes of bounces and the pure functions that decide them from what a provider says.
+// Package bounce owns the classes of bounces, the pure functions that decide them from what a provider says, and the history of
+// bounces that a provider keeps. Bounces as events are internal/event's.
 package bounce
 
 import "monterey/internal/fault"

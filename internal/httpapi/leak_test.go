@@ -112,7 +112,7 @@ func (o one) Replay(ctx context.Context, c workspace.Caller, id delivery.ID) (de
 func (o one) AsOf(context.Context, workspace.Caller) (time.Time, error) { return moment1, nil }
 
 var suppressed = suppression.Entry{Address: "alice-bounce@example.com", Since: moment1, UpdatedAt: moment1,
-	Causes: []suppression.Cause{{Reason: suppression.HardBounce, OccurredAt: moment1, Event: bounced.ID}}}
+	Causes: []suppression.Cause{{Reason: suppression.HardBounce, OccurredAt: moment1, ID: bounced.ID.UUID}}}
 
 func (o one) ListSuppressions(_ context.Context, c workspace.Caller, _ suppression.ListParams) (l page.Of[suppression.Entry], _ error) {
 	if o.is(c) {

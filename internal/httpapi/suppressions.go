@@ -154,8 +154,8 @@ type checkedWire struct {
 type causeWire struct {
 	Reason     string    `json:"reason" enum:"hard_bounce,complaint,unsubscribe" example:"hard_bounce"`
 	OccurredAt time.Time `json:"occurred_at"`
-	Source     string    `json:"source" enum:"webhook,sync" example:"webhook"`
-	ID         uuid.UUID `json:"id" format:"uuid" doc:"Of the event"`
+	Source     string    `json:"source" enum:"webhook,sync,history" doc:"history = the provider's history of bounces" example:"webhook"`
+	ID         uuid.UUID `json:"id" format:"uuid" doc:"Of the event, or of the historical bounce"`
 }
 
 func (a *api) checkSuppressions(ctx context.Context, c call, in *struct{ Body checkBody }) (out checkWire, err error) {
@@ -178,7 +178,7 @@ func (a *api) checkSuppressions(ctx context.Context, c call, in *struct{ Body ch
 	for _, email := range in.Body.Emails {
 		w := checkedWire{Email: email, Reasons: []causeWire{}}
 		for _, cause := range causes[recipient.Normalise(email)] {
-			w.Reasons = append(w.Reasons, causeWire{cause.Reason.String(), cause.OccurredAt.UTC(), cause.Source.String(), cause.Event.UUID})
+			w.Reasons = append(w.Reasons, causeWire{cause.Reason.String(), cause.OccurredAt.UTC(), cause.Source.String(), cause.ID})
 		}
 		w.Suppressed = len(w.Reasons) > 0
 		out.Items = append(out.Items, w)

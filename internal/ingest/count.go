@@ -292,7 +292,7 @@ func causes(events []event.Event) []Suppression {
 	for _, e := range events {
 		if r := suppression.ReasonOf(e.Type, e.Class); r != 0 {
 			out = append(out, Suppression{Recipient: e.Recipient, UpdatedAt: e.UpdatedAt,
-				Cause: suppression.Cause{Reason: r, OccurredAt: e.OccurredAt, Source: e.Source, Event: e.ID}})
+				Cause: suppression.Cause{Reason: r, OccurredAt: e.OccurredAt, Source: suppression.Source(e.Source), ID: e.ID.UUID}})
 		}
 	}
 	return out

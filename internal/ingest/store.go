@@ -103,7 +103,7 @@ type WorkspaceTx interface {
 
 	// Suppress adds causes, of which the earliest of each (recipient, reason) stays.
 	Suppress(ctx context.Context, causes []Suppression) error
-	// Unsuppress works the causes of these recipients out anew from their events.
+	// Unsuppress works the causes of these recipients out anew, from their events and from the provider's history of bounces.
 	Unsuppress(ctx context.Context, recipients []recipient.Ordinal) error
 
 	// AddMarks stores marks and says which were not there yet.

@@ -3,6 +3,7 @@
 package store
 
 import (
+	"monterey/internal/bounce"
 	"monterey/internal/campaign"
 	"monterey/internal/delivery"
 	"monterey/internal/event"
@@ -28,6 +29,7 @@ type Store interface {
 	campaign.Store
 	event.Store
 	delivery.Store
+	bounce.Store
 	suppression.Store
 	rollup.Store
 	task.Store

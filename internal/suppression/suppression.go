@@ -5,6 +5,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
+
 	"monterey/internal/bounce"
 	"monterey/internal/event"
 	"monterey/internal/fault"
@@ -52,12 +54,29 @@ func ReasonOf(t event.Type, c bounce.Class) Reason {
 	return 0
 }
 
-// Cause is the earliest event that gives a reason.
+// Source is what a cause was learned from. Those of events have the numbers of event.Source.
+type Source uint8
+
+// The sources.
+const (
+	Webhook = Source(event.Webhook)
+	Sync    = Source(event.Sync)
+	History = Source(2) // the provider's history of bounces
+)
+
+func (s Source) String() string {
+	if s == History {
+		return "history"
+	}
+	return event.Source(s).String()
+}
+
+// Cause is the earliest event or historical bounce that gives a reason.
 type Cause struct {
 	Reason     Reason
 	OccurredAt time.Time
-	Source     event.Source
-	Event      event.ID
+	Source     Source
+	ID         uuid.UUID // of the event, or of the historical bounce
 }
 
 // Entry is a suppressed address with all its causes, one a reason, by reason.

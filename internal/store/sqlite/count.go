@@ -82,14 +82,19 @@ func (s *Store) Count(ctx context.Context, items []ingest.Item, f func(ingest.Tx
 
 // Rewrite implements ingest.Store.
 func (s *Store) Rewrite(ctx context.Context, c workspace.Caller, f func(ingest.WorkspaceTx) error) error {
+	return s.rewrite(ctx, "rewrite", c, func(w *workspaceTx) error { return f(w) })
+}
+
+// rewrite runs f in one transaction of the workspace.
+func (s *Store) rewrite(ctx context.Context, what string, c workspace.Caller, f func(*workspaceTx) error) error {
 	t := &countTx{s: s, now: s.now(), byWorkspace: map[workspace.ID]*workspaceTx{}}
-	err := s.write(ctx, "rewrite", func(tx *sql.Tx) error {
+	err := s.write(ctx, what, func(tx *sql.Tx) error {
 		t.tx = tx
-		wtx, err := t.Workspace(ctx, c.Workspace())
+		w, err := t.workspace(ctx, c.Workspace())
 		if err != nil {
 			return err
 		}
-		return guard(func() error { return f(wtx) })
+		return guard(func() error { return f(w) })
 	})
 	if err == nil {
 		t.kept()
@@ -130,14 +135,23 @@ func (t *countTx) mark(ctx context.Context, epoch uint64, seq int64) error {
 
 // Workspace implements ingest.Tx.
 func (t *countTx) Workspace(ctx context.Context, ws workspace.ID) (ingest.WorkspaceTx, error) {
+	w, err := t.workspace(ctx, ws)
+	if err != nil {
+		return nil, err // not a nil *workspaceTx
+	}
+	return w, nil
+}
+
+func (t *countTx) workspace(ctx context.Context, ws workspace.ID) (*workspaceTx, error) {
 	if w := t.byWorkspace[ws]; w != nil {
 		return w, nil
 	}
 	var num int64
-	if err := t.tx.QueryRowContext(ctx, "SELECT num FROM workspaces WHERE id = ?", ws.UUID[:]).Scan(&num); err != nil {
+	var key []byte
+	if err := t.tx.QueryRowContext(ctx, "SELECT num, identity_key FROM workspaces WHERE id = ?", ws.UUID[:]).Scan(&num, &key); err != nil {
 		return nil, translate("workspace", err)
 	}
-	w := &workspaceTx{view: newView(t.tx, num, t.now), t: t, found: map[recipient.Hash]recipient.Ordinal{},
+	w := &workspaceTx{view: newView(t.tx, num, t.now), t: t, key: key, found: map[recipient.Hash]recipient.Ordinal{},
 		epochs: map[uint64]int64{}, linkNums: map[linkKey]int64{}}
 	t.byWorkspace[ws] = w
 	return w, nil
@@ -154,6 +168,7 @@ func (t *countTx) kept() {
 type workspaceTx struct {
 	*view
 	t     *countTx
+	key   []byte                               // the workspace's identity key
 	found map[recipient.Hash]recipient.Ordinal // recipients that are not in the cache
 
 	epochs   map[uint64]int64 // their numbers

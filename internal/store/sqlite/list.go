@@ -30,6 +30,12 @@ func (w *where) add(cond string, args ...any) {
 	w.args = append(w.args, args...)
 }
 
+// append adds the conditions of another.
+func (w *where) append(other where) {
+	w.conds = append(w.conds, other.conds...)
+	w.args = append(w.args, other.args...)
+}
+
 // sql is the condition as a whole; there must be one at least.
 func (w *where) sql() string { return strings.Join(w.conds, " AND ") }
 

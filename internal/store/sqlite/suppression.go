@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 
-	"monterey/internal/event"
 	"monterey/internal/page"
 	"monterey/internal/recipient"
 	"monterey/internal/suppression"
@@ -102,8 +101,8 @@ func causesOf(ctx context.Context, tx *sql.Tx, ws int64, ordinals []int64) (map[
 // scanCause reads a number, and then a cause.
 func scanCause(r row, num *int64) (c suppression.Cause, err error) {
 	var reason, occurred, source int64
-	err = r.Scan(num, &reason, &occurred, &source, &c.Event)
-	c.Reason, c.OccurredAt, c.Source = suppression.Reason(reason), fromMicros(occurred), event.Source(source)
+	err = r.Scan(num, &reason, &occurred, &source, &c.ID)
+	c.Reason, c.OccurredAt, c.Source = suppression.Reason(reason), fromMicros(occurred), suppression.Source(source)
 	return c, err
 }
 

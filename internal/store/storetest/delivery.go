@@ -150,8 +150,8 @@ func causes(t *testing.T, s store.Store, th things, objects []delivery.Object) m
 			isReason := map[suppression.Reason]bool{suppression.HardBounce: r.Type == event.Bounce && r.Class == bounce.Hard,
 				suppression.Complaint: r.Type == event.Complaint, suppression.Unsubscribe: r.Type == event.Unsubscribe}[reason]
 			if old, ok := first[r.Address]; isReason && (!ok || r.OccurredAt.Before(old.OccurredAt)) {
-				first[r.Address] = suppression.Cause{Reason: reason, OccurredAt: r.OccurredAt, Source: r.Source,
-					Event: key.IDOf("campaigner", r.OccurredAt, r.Identity)}
+				first[r.Address] = suppression.Cause{Reason: reason, OccurredAt: r.OccurredAt, Source: suppression.Source(r.Source),
+					ID: key.IDOf("campaigner", r.OccurredAt, r.Identity).UUID}
 			}
 		}
 		for address, c := range first {

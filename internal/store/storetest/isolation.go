@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"monterey/internal/bounce"
 	"monterey/internal/campaign"
 	"monterey/internal/delivery"
 	"monterey/internal/event"
@@ -138,6 +139,8 @@ func testMissingWorkspace(t *testing.T, s store.Store) {
 		all["CreateConnection"] = s.CreateConnection(ctx, c, newConnection(c, "new"))
 		_, all["ListEvents"] = s.ListEvents(ctx, c, event.ListParams{Limit: 1})
 		_, all["GetEvent"] = s.GetEvent(ctx, c, event.ID{UUID: id(1, 1)})
+		_, all["PutBounces"] = s.PutBounces(ctx, c, provider.Campaigner, historicals(1))
+		_, all["ListBounces"] = s.ListBounces(ctx, c, bounce.ListParams{Limit: 1})
 		_, all["ListDeliveries"] = s.ListDeliveries(ctx, c, nil, everything)
 		_, all["GetDelivery"] = s.GetDelivery(ctx, c, delivery.IDOf(1, 1))
 		_, all["AsOf"] = s.AsOf(ctx, c)

@@ -55,6 +55,10 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		"TaskEnded":         testTaskEnded,
 		"ListTasks":         testListTasks,
 		"Schedules":         testSchedules,
+		"History":           testHistory,
+		"HistoryChanges":    testHistoryChanges,
+		"HistoryFaults":     testHistoryFaults,
+		"HistorySuppresses": testHistorySuppresses,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}

@@ -1,0 +1,117 @@
+package bounce
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"time"
+
+	"github.com/google/uuid"
+
+	"monterey/internal/page"
+	"monterey/internal/provider"
+	"monterey/internal/recipient"
+	"monterey/internal/workspace"
+)
+
+// ID names a historical bounce. It is made of the provider and the provider's bounce id alone, so it stays whatever else
+// of the bounce changes, and reading the history anew finds the same.
+type ID struct{ uuid.UUID }
+
+// IDOf is the id of a provider's bounce under the workspace's identity key: a UUIDv8 (RFC 9562, section 5.8) of an HMAC.
+func IDOf(key []byte, p provider.Name, providerEventID string) (id ID) {
+	m := hmac.New(sha256.New, key)
+	m.Write([]byte("historical bounce\x00" + string(p) + "\x00" + providerEventID))
+	var sum [sha256.Size]byte
+	copy(id.UUID[:], m.Sum(sum[:0]))
+	id.UUID[6] = id.UUID[6]&0x0f | 0x80 // version 8
+	id.UUID[8] = id.UUID[8]&0x3f | 0x80 // variant of RFC 9562
+	return id
+}
+
+// Historical is a bounce of the provider's own history, which goes back to before Monterey was there. It is no event: it
+// belongs to no campaign, and no statistics count it.
+type Historical struct {
+	ID              ID // IDOf
+	Provider        provider.Name
+	ProviderEventID string // the provider's bounce id
+	Recipient       recipient.Ordinal
+	Address         string // normalised (recipient.Normalise); "" once erased
+	OccurredAt      time.Time
+	Class           Class
+	Detail          Detail
+	NDRCode         string    // the provider's code of the refusal, verbatim; what it means is not known
+	Status          string    // the provider's status of the contact, verbatim
+	UpdatedAt       time.Time // unique and strictly growing in a workspace, together with events
+	// AccountNumbers are the accounts that hold the address in the account directory now, sorted bytewise; never nil in what
+	// a store answers.
+	AccountNumbers []string
+}
+
+// Times that a historical bounce can have: First <= OccurredAt < End. There was no e-mail before, and cursors tell places in
+// nanoseconds of 64 bits.
+var (
+	First = time.Date(1971, 1, 1, 0, 0, 0, 0, time.UTC)
+	End   = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
+)
+
+// Upserted is what became of the bounces of one call; each is counted once.
+type Upserted struct{ Inserted, Updated, Unchanged int }
+
+// Order of a list of historical bounces.
+type Order uint8
+
+// The orders; ids break ties.
+const (
+	NewestFirst   Order = iota // by occurred_at, descending
+	OldestFirst                // by occurred_at
+	UpdatedFirst               // by updated_at: what changed longest ago first
+	UpdatedLatest              // by updated_at, descending
+)
+
+// Filter chooses historical bounces; empty fields choose all. Values of one field are alternatives, fields must all hold.
+type Filter struct {
+	Address     []string // normalised
+	Accounts    []string // account numbers: the bounces of the addresses that these accounts hold now
+	Classes     []Class
+	From, To    time.Time // of occurred_at, half-open, to any precision; zero = open
+	UpdatedFrom time.Time // of updated_at, inclusive
+}
+
+// ListParams is a filter with a place in the list. Offset and After exclude each other.
+type ListParams struct {
+	Filter
+	Order   Order
+	Offset  int     // rows to skip from the beginning
+	Limit   int     // at least 1
+	After   *Cursor // continue behind this row
+	NoTotal bool    // leave Total 0; exports do not need it
+}
+
+// Cursor is a row's place: UpdatedAt is used by the orders by update, OccurredAt and ID by the others.
+type Cursor struct {
+	ID         ID
+	OccurredAt time.Time
+	UpdatedAt  time.Time
+}
+
+// List is a part of the list of historical bounces.
+type List struct {
+	page.Of[Historical]
+	More bool // there is more behind Items
+	// NewestUpdate is the newest updated_at of the workspace in the snapshot that was read; zero where nothing was stored.
+	NewestUpdate time.Time
+}
+
+// Store keeps the history. Nothing is ever deleted from it.
+type Store interface {
+	// PutBounces stores what the provider's history says, all of it or nothing: a bounce whose provider id is new is inserted,
+	// one that says something else than before replaces it, and one that says the same changes nothing. Where rows have the
+	// same provider id the last one counts. Of a row, ID, Provider, Recipient, UpdatedAt and AccountNumbers are the store's to
+	// set. Hard bounces suppress their recipients; where one is hard no longer, or later, its recipient's cause is worked out
+	// anew. Of an erased recipient no texts are kept. Data for a row without a provider id, an address or a class, or of a
+	// time outside First and End.
+	PutBounces(ctx context.Context, c workspace.Caller, p provider.Name, rows []Historical) (Upserted, error)
+	// ListBounces lists the history with the accounts of each address.
+	ListBounces(ctx context.Context, c workspace.Caller, p ListParams) (List, error)
+}
