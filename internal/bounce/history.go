@@ -11,6 +11,7 @@ import (
 	"monterey/internal/page"
 	"monterey/internal/provider"
 	"monterey/internal/recipient"
+	"monterey/internal/task"
 	"monterey/internal/workspace"
 )
 
@@ -112,6 +113,9 @@ type Store interface {
 	// anew. Of an erased recipient no texts are kept. Data for a row without a provider id, an address or a class, or of a
 	// time outside First and End.
 	PutBounces(ctx context.Context, c workspace.Caller, p provider.Name, rows []Historical) (Upserted, error)
+	// PutPage is PutBounces together with the step that a task makes by it, which step works out from what became of the
+	// rows; step may be called twice. Conflict when the task has ended: then nothing is stored.
+	PutPage(ctx context.Context, c workspace.Caller, p provider.Name, rows []Historical, step func(Upserted) (task.Step, error)) error
 	// ListBounces lists the history with the accounts of each address.
 	ListBounces(ctx context.Context, c workspace.Caller, p ListParams) (List, error)
 }

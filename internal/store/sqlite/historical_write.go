@@ -15,6 +15,7 @@ import (
 	"monterey/internal/provider"
 	"monterey/internal/recipient"
 	"monterey/internal/suppression"
+	"monterey/internal/task"
 	"monterey/internal/workspace"
 )
 
@@ -49,6 +50,24 @@ func (s *Store) PutBounces(ctx context.Context, c workspace.Caller, p provider.N
 		return bounce.Upserted{}, err
 	}
 	return out, nil
+}
+
+// PutPage implements bounce.Store.
+func (s *Store) PutPage(ctx context.Context, c workspace.Caller, p provider.Name, rows []bounce.Historical, step func(bounce.Upserted) (task.Step, error)) error {
+	if _, err := s.workspace(ctx, c); err != nil {
+		return err
+	}
+	return s.rewrite(ctx, "put page of bounces", c, func(w *workspaceTx) error {
+		got, err := w.putBounces(ctx, p, rows)
+		if err != nil {
+			return err
+		}
+		made, err := step(got)
+		if err != nil {
+			return err
+		}
+		return saveStep(ctx, w.tx, w.ws, made)
+	})
 }
 
 // storedBounce is a historical bounce with its place.
