@@ -350,14 +350,15 @@ func (in *inbox) store(group []*appending, received time.Time, seqs []int64) err
 			}
 		}
 	}
-	if err := in.prune(ctx, tx, received); err != nil && len(group) == 0 {
+	if err := in.prune(ctx, tx); err != nil && len(group) == 0 {
 		return err
 	}
 	return tx.Commit()
 }
 
-// prune removes some of the rows that are counted, unless a backup holds them.
-func (in *inbox) prune(ctx context.Context, tx *sql.Tx, now time.Time) error {
+// prune removes some of the rows that are counted, unless a backup holds them. Until when is told by the clock: stamps run
+// ahead of it after it was set back.
+func (in *inbox) prune(ctx context.Context, tx *sql.Tx) error {
 	in.mu.Lock()
 	from, to := in.pruned, min(in.counted, in.pruned+pruneRows)
 	more := to < in.counted
@@ -369,7 +370,7 @@ func (in *inbox) prune(ctx context.Context, tx *sql.Tx, now time.Time) error {
 	if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(until), 0) FROM holds").Scan(&held); err != nil {
 		return err
 	}
-	if held > micros(now) {
+	if held > micros(in.now()) {
 		return nil
 	}
 	// Should this transaction fail, the rows stay until the next opening; they are below the mark and count no more.
