@@ -63,7 +63,7 @@ type inbox struct {
 	last    time.Time           // the newest received_at
 	waiting map[int64][]waiting // by workspace, oldest first
 	bytes   int64               // of bodies that wait
-	pruned  int64               // rows up to this seq are gone or going
+	pruned  int64               // what was counted up to this seq is gone or going
 	counted int64               // rows up to this seq are counted
 }
 
@@ -350,40 +350,48 @@ func (in *inbox) store(group []*appending, received time.Time, seqs []int64) err
 			}
 		}
 	}
-	if err := in.prune(ctx, tx); err != nil && len(group) == 0 {
+	more, err := in.prune(ctx, tx)
+	if err != nil && len(group) == 0 {
 		return err
 	}
-	return tx.Commit()
-}
-
-// prune removes some of the rows that are counted, unless a backup holds them. Until when is told by the clock: stamps run
-// ahead of it after it was set back.
-func (in *inbox) prune(ctx context.Context, tx *sql.Tx) error {
-	in.mu.Lock()
-	from, to := in.pruned, min(in.counted, in.pruned+pruneRows)
-	more := to < in.counted
-	in.mu.Unlock()
-	if from >= to {
-		return nil
-	}
-	var held int64
-	if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(until), 0) FROM holds").Scan(&held); err != nil {
+	if err := tx.Commit(); err != nil {
 		return err
 	}
-	if held > micros(in.now()) {
-		return nil
-	}
-	// Should this transaction fail, the rows stay until the next opening; they are below the mark and count no more.
-	if _, err := tx.ExecContext(ctx, "DELETE FROM inbox WHERE seq <= ?", to); err != nil {
-		return err
-	}
-	in.mu.Lock()
-	in.pruned = to
-	in.mu.Unlock()
 	if more {
 		in.wake(in.pruning)
 	}
 	return nil
+}
+
+// prune removes some of the rows that are counted, and says whether there may be more, unless a backup holds them. Until
+// when is told by the clock: stamps run ahead of it after it was set back.
+func (in *inbox) prune(ctx context.Context, tx *sql.Tx) (more bool, err error) {
+	in.mu.Lock()
+	from, to := in.pruned, in.counted
+	in.mu.Unlock()
+	if from >= to {
+		return false, nil
+	}
+	var held int64
+	if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(until), 0) FROM holds").Scan(&held); err != nil {
+		return false, err
+	}
+	if held > micros(in.now()) {
+		return false, nil
+	}
+	res, err := tx.ExecContext(ctx, "DELETE FROM inbox WHERE seq IN (SELECT seq FROM inbox WHERE seq <= ? ORDER BY seq LIMIT ?)", to, pruneRows)
+	if err != nil {
+		return false, err
+	}
+	n, err := res.RowsAffected()
+	if err != nil || n == pruneRows {
+		return true, err
+	}
+	// Should this transaction fail, the rows go when more are counted.
+	in.mu.Lock()
+	in.pruned = to
+	in.mu.Unlock()
+	return false, nil
 }
 
 // countedTo tells that everything up to seq is counted, in the order of the file.

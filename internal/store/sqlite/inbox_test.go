@@ -86,6 +86,37 @@ func (r *intakeRig) rows() (n int) {
 	return n
 }
 
+// insert writes n rows of an earlier opening, the first with this number, each received step after the one before.
+func (r *intakeRig) insert(first int64, n int, step time.Duration) {
+	r.t.Helper()
+	if err := HoldPruning(r.t.Context(), r.path, time.Time{}); err != nil { // makes the file
+		r.t.Fatal(err)
+	}
+	db, err := openFile(r.path, true, 1<<10, 1000)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(`WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?)
+		INSERT INTO inbox (seq, epoch, workspace, connection, received_at, objects, bytes, body) SELECT ? + i, 7, 1, 1, ? + i * ?, 1, 2, x'7b7d' FROM n`,
+		n, first, r.clock.Load(), step.Microseconds()); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func TestPruningBeginsWhereTheFirstRowIs(t *testing.T) {
+	r := newIntakeRig(t)
+	r.insert(1<<39, 1, 0) // an inbox that has seen very many deliveries
+	r.openInbox()
+	r.send()
+	r.countAll()
+	for deadline := time.Now().Add(5 * time.Second); r.rows() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d rows are left", r.rows())
+		}
+	}
+}
+
 func TestPruningHeedsABackupAfterTheClockWasSetBack(t *testing.T) {
 	r := newIntakeRig(t)
 	r.openInbox()
