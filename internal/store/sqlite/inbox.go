@@ -70,10 +70,23 @@ type inbox struct {
 // mark is how far an epoch is counted.
 type mark struct{ number, seq int64 }
 
-// waiting is deliveries of one workspace that were made durable together.
+// waiting is deliveries of one workspace that came one after another.
 type waiting struct {
-	last     int64 // seq of the last of them; 0 while their commit runs
-	received time.Time
+	received time.Time // of the first of them
+	last     int64     // seq of the last of them that is durable; 0 = none is yet
+	open     bool      // a commit adds to them
+}
+
+// waitingStep is how far apart deliveries may be received and still be waited for together: AsOf is early by so much at the
+// most, and a long backlog takes little memory.
+const waitingStep = 100 * time.Millisecond
+
+// joinWaiting is the entry that a delivery received at this time belongs to: the last, or a new one behind it.
+func joinWaiting(w []waiting, at time.Time) []waiting {
+	if n := len(w); n > 0 && at.Sub(w[n-1].received) < waitingStep {
+		return w
+	}
+	return append(w, waiting{received: at})
 }
 
 type appending struct {
@@ -169,7 +182,9 @@ func (in *inbox) recover(ctx context.Context) error {
 		}
 		counting = false // what comes later is not pruned by number
 		in.bytes += size
-		in.waiting[ws] = append(in.waiting[ws], waiting{last: seq, received: at})
+		w := joinWaiting(in.waiting[ws], at)
+		w[len(w)-1].last = seq
+		in.waiting[ws] = w
 	}
 	in.wake(in.pruning)
 	in.wake(in.arrived)
@@ -288,9 +303,9 @@ func (in *inbox) begin(group []*appending) time.Time {
 	}
 	in.last = at
 	for _, a := range group {
-		if w := in.waiting[a.ws]; len(w) == 0 || w[len(w)-1].last != 0 {
-			in.waiting[a.ws] = append(w, waiting{received: at})
-		}
+		w := joinWaiting(in.waiting[a.ws], at)
+		w[len(w)-1].open = true
+		in.waiting[a.ws] = w
 	}
 	return at
 }
@@ -304,10 +319,12 @@ func (in *inbox) end(group []*appending, seqs []int64, err error) {
 		n := len(w) - 1
 		switch {
 		case err == nil:
-			w[n].last = seqs[i]
+			w[n].last, w[n].open = seqs[i], false
 			in.bytes += int64(len(a.body.Raw))
-		case n >= 0 && w[n].last == 0:
+		case n >= 0 && w[n].open && w[n].last == 0:
 			in.waiting[a.ws] = w[:n]
+		case n >= 0:
+			w[n].open = false
 		}
 	}
 	in.settle() // the rows may have been counted between their commit and this
@@ -317,7 +334,7 @@ func (in *inbox) end(group []*appending, seqs []int64, err error) {
 func (in *inbox) settle() {
 	for ws, w := range in.waiting {
 		n := 0
-		for n < len(w) && w[n].last != 0 && w[n].last <= in.counted {
+		for n < len(w) && !w[n].open && w[n].last <= in.counted {
 			n++
 		}
 		if n == len(w) {

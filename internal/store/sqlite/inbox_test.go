@@ -134,3 +134,25 @@ func TestPruningHeedsABackupAfterTheClockWasSetBack(t *testing.T) {
 		t.Errorf("%d rows are left while a backup holds 3", n)
 	}
 }
+
+func TestWaitingTakesLittleMemory(t *testing.T) {
+	r := newIntakeRig(t)
+	r.insert(1, 10_000, time.Millisecond)
+	r.set(r.now().Add(time.Minute))
+	r.openInbox()
+	in := r.inbox
+	in.mu.Lock()
+	n := len(in.waiting[1])
+	in.mu.Unlock()
+	if n > 200 {
+		t.Errorf("%d entries for 10 s of deliveries", n)
+	}
+	oldest, err := r.AsOf(t.Context(), workspace.System(r.body.Workspace))
+	if want := r.now().Add(-time.Minute); err != nil || !oldest.Equal(want) {
+		t.Errorf("as of %s, want %s: %v", oldest, want, err)
+	}
+	r.countAll()
+	if now, err := r.AsOf(t.Context(), workspace.System(r.body.Workspace)); err != nil || !now.Equal(r.now()) {
+		t.Errorf("all counted: as of %s, want %s: %v", now, r.now(), err)
+	}
+}
