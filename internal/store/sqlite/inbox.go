@@ -50,7 +50,6 @@ type inbox struct {
 	opts        InboxOptions
 	now         func() time.Time
 	epoch       uint64
-	number      int64 // of the epoch in the main file's marks
 
 	requests chan *appending
 	pruning  chan struct{}
@@ -59,16 +58,13 @@ type inbox struct {
 	stopped  chan struct{}
 
 	mu      sync.Mutex
-	marks   map[uint64]mark
+	marks   map[uint64]int64    // how far each epoch is counted
 	last    time.Time           // the newest received_at
 	waiting map[int64][]waiting // by workspace, oldest first
 	bytes   int64               // of bodies that wait
 	pruned  int64               // what was counted up to this seq is gone or going
 	counted int64               // rows up to this seq are counted
 }
-
-// mark is how far an epoch is counted.
-type mark struct{ number, seq int64 }
 
 // waiting is deliveries of one workspace that came one after another.
 type waiting struct {
@@ -123,7 +119,6 @@ func (s *Store) OpenInbox(ctx context.Context, path string, opts InboxOptions) e
 	if in.marks, err = s.newEpoch(ctx, in.epoch); err != nil {
 		return err
 	}
-	in.number = in.marks[in.epoch].number
 	if err := in.recover(ctx); err != nil {
 		return translate("open inbox", err)
 	}
@@ -133,26 +128,19 @@ func (s *Store) OpenInbox(ctx context.Context, path string, opts InboxOptions) e
 }
 
 // newEpoch begins one and returns all marks.
-func (s *Store) newEpoch(ctx context.Context, epoch uint64) (map[uint64]mark, error) {
-	marks := map[uint64]mark{}
+func (s *Store) newEpoch(ctx context.Context, epoch uint64) (map[uint64]int64, error) {
+	marks := map[uint64]int64{}
 	err := s.write(ctx, "new epoch", func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, "INSERT INTO marks (epoch, seq) VALUES (?, 0)", int64(epoch)); err != nil {
 			return err
 		}
-		rows, err := tx.QueryContext(ctx, "SELECT epoch, number, seq FROM marks")
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rows.Close() }() // its error is that of rows.Err
-		for rows.Next() {
-			var e int64
-			var m mark
-			if err := rows.Scan(&e, &m.number, &m.seq); err != nil {
-				return err
-			}
-			marks[uint64(e)] = m
-		}
-		return rows.Err()
+		_, err := query(ctx, tx, func(r row) (_ struct{}, err error) {
+			var e, seq int64
+			err = r.Scan(&e, &seq)
+			marks[uint64(e)] = seq
+			return struct{}{}, err
+		}, "SELECT epoch, seq FROM marks")
+		return err
 	})
 	return marks, err
 }
@@ -174,7 +162,7 @@ func (in *inbox) recover(ctx context.Context) error {
 		if at.After(in.last) {
 			in.last = at
 		}
-		if seq <= in.marks[uint64(epoch)].seq {
+		if seq <= in.marks[uint64(epoch)] {
 			if counting {
 				in.counted = seq
 			}
@@ -414,8 +402,7 @@ func (in *inbox) prune(ctx context.Context, tx *sql.Tx) (more bool, err error) {
 // countedTo tells that everything up to seq is counted, in the order of the file.
 func (in *inbox) countedTo(epoch uint64, seq int64, size int64) {
 	in.mu.Lock()
-	m := in.marks[epoch]
-	in.marks[epoch] = mark{number: m.number, seq: max(m.seq, seq)}
+	in.marks[epoch] = max(in.marks[epoch], seq)
 	in.counted = max(in.counted, seq)
 	in.bytes -= size
 	in.settle()
@@ -449,7 +436,7 @@ func (s *Store) Peek(ctx context.Context, after *ingest.Item, maxObjects, maxByt
 			return nil, translate("read inbox", err)
 		}
 		in.mu.Lock()
-		done := seq <= in.marks[uint64(epoch)].seq
+		done := seq <= in.marks[uint64(epoch)]
 		in.mu.Unlock()
 		if done {
 			continue
