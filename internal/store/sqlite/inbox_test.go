@@ -156,3 +156,23 @@ func TestWaitingTakesLittleMemory(t *testing.T) {
 		t.Errorf("all counted: as of %s, want %s: %v", now, r.now(), err)
 	}
 }
+
+func TestABackupThatCouldNotHoldTheInboxFails(t *testing.T) {
+	r := newIntakeRig(t)
+	r.openInbox()
+	stop, err := hold(t.Context(), r.path, r.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.set(r.now().Add(holdFor + time.Second)) // the process was stopped for so long
+	if err := stop(); err == nil {
+		t.Error("pruning went on meanwhile, and the backup says nothing")
+	}
+	if stop, err = hold(t.Context(), r.path, r.now); err != nil {
+		t.Fatal(err)
+	}
+	r.set(r.now().Add(holdFor - time.Second))
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
