@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"monterey/internal/delivery"
@@ -80,7 +81,7 @@ func (r *reader) item(ctx context.Context, it *Item, now time.Time) (readItem, e
 		}
 		r.keys[it.Workspace] = key
 	}
-	objects := decode(r.decoder, it.Raw, conn.zone, it.ReceivedAt)
+	objects := decode(r.decoder, it, conn.zone)
 	out := readItem{provider: conn.provider, objects: make([]readObject, len(objects))}
 	for i, o := range objects {
 		ro := readObject{Object: o}
@@ -110,14 +111,14 @@ func (r *reader) connection(ctx context.Context, it *Item, now time.Time) (readC
 	return c, nil
 }
 
-// decode is d.Decode, but a panic of the decoder holds the one delivery that caused it.
-func decode(d Decoder, raw []byte, zone *time.Location, at time.Time) (objects []delivery.Object) {
+// decode is d.Decode, but a panic of the decoder holds every object of the one delivery that caused it.
+func decode(d Decoder, it *Item, zone *time.Location) (objects []delivery.Object) {
 	defer func() {
 		if p := recover(); p != nil {
-			objects = []delivery.Object{{Fault: clip(fmt.Sprintf("the decoder failed: %v", p))}}
+			objects = slices.Repeat([]delivery.Object{{Fault: clip(fmt.Sprintf("the decoder failed: %v", p))}}, it.Objects)
 		}
 	}()
-	return d.Decode(raw, zone, at)
+	return d.Decode(it.Raw, zone, it.ReceivedAt)
 }
 
 func clip(s string) string {
