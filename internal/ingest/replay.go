@@ -120,7 +120,7 @@ func takeBack(ctx context.Context, tx WorkspaceTx, d delivery.Delivery) (gone []
 // read decodes a delivery's body, and makes room for its results where the decoder finds another number of objects.
 func (r *Replayer) read(ctx context.Context, d *delivery.Delivery, raw []byte) (readItem, error) {
 	it := Item{ID: d.ID, ReceivedAt: d.ReceivedAt, Body: Body{Workspace: d.Workspace, Connection: d.Connection, Raw: raw, Objects: d.Objects}}
-	read, err := newReader(r.store, r.decoder).item(ctx, &it, r.now())
+	read, err := newReader(r.store, r.decoder).item(ctx, &it)
 	if err != nil {
 		return readItem{}, err
 	}

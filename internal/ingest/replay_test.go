@@ -154,3 +154,15 @@ func TestRedecodeKeepsRuns(t *testing.T) {
 		t.Errorf("the run was %s and is %s", before, after)
 	}
 }
+
+func TestAChangedZoneHoldsForWhatComesNext(t *testing.T) {
+	r := newRig(t)
+	r.postOne(open(1, "a@x.test", "2026-03-01T10:00:00"))
+	r.counted()
+	r.setZone("America/New_York")
+	r.postOne(open(1, "b@x.test", "2026-03-01T10:00:00"))
+	r.counted()
+	if got, want := *r.statistics("1").LastEventAt, time.Date(2026, 3, 1, 15, 0, 0, 0, time.UTC); !got.Equal(want) {
+		t.Errorf("received after the zone was changed, it is of %s, want %s", got, want)
+	}
+}
