@@ -1,9 +1,6 @@
 package event
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // Rule is a numbered reason to take an actor for a machine; 0 is none. A changed rule gets a new number and name, so that
 // stored events say which version judged them.
@@ -47,20 +44,23 @@ type ClickAt struct {
 // some span of BurstWithin, both ends included, in which BurstLinks different links were clicked.
 func Bursts(clicks []ClickAt) []bool {
 	out := make([]bool, len(clicks))
+	if len(clicks) < BurstLinks {
+		return out
+	}
 	within := int64(BurstWithin / time.Second)
-	var links []int64
-	for from := range clicks {
-		links = links[:0]
-		to := from
-		for ; to < len(clicks) && clicks[to].At-clicks[from].At <= within; to++ {
-			if !slices.Contains(links, clicks[to].Link) {
-				links = append(links, clicks[to].Link)
-			}
+	links := map[int64]int{} // of clicks[from:to], how often each
+	to, said := 0, 0
+	for from, c := range clicks {
+		for ; to < len(clicks) && clicks[to].At-c.At <= within; to++ {
+			links[clicks[to].Link]++
 		}
 		if len(links) >= BurstLinks {
-			for i := from; i < to; i++ {
-				out[i] = true
+			for said = max(said, from); said < to; said++ {
+				out[said] = true
 			}
+		}
+		if links[c.Link]--; links[c.Link] == 0 {
+			delete(links, c.Link)
 		}
 	}
 	return out

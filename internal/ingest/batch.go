@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"monterey/internal/delivery"
@@ -41,24 +42,24 @@ type readObject struct {
 type reader struct {
 	store   Store
 	decoder Decoder
-	conns   map[provider.ID]readConnection
+	conns   map[provider.ID]readConnection // of this batch: a zone may be changed before the next
 	keys    map[workspace.ID]event.Key
 }
 
 type readConnection struct {
 	provider provider.Name
 	zone     *time.Location
-	until    time.Time // read again then: its zone may be changed
 }
 
 func newReader(s Store, d Decoder) *reader {
 	return &reader{store: s, decoder: d, conns: map[provider.ID]readConnection{}, keys: map[workspace.ID]event.Key{}}
 }
 
-func (r *reader) batch(ctx context.Context, items []Item, now time.Time) (*batch, error) {
+func (r *reader) batch(ctx context.Context, items []Item) (*batch, error) {
+	clear(r.conns)
 	b := &batch{items: items, read: make([]readItem, len(items))}
 	for i := range items {
-		it, err := r.item(ctx, &items[i], now)
+		it, err := r.item(ctx, &items[i])
 		if err != nil {
 			return nil, err
 		}
@@ -68,8 +69,8 @@ func (r *reader) batch(ctx context.Context, items []Item, now time.Time) (*batch
 }
 
 // item reads one delivery. An error is the store's; what is wrong with the data is in the objects.
-func (r *reader) item(ctx context.Context, it *Item, now time.Time) (readItem, error) {
-	conn, err := r.connection(ctx, it, now)
+func (r *reader) item(ctx context.Context, it *Item) (readItem, error) {
+	conn, err := r.connection(ctx, it)
 	if err != nil {
 		return readItem{}, err
 	}
@@ -80,7 +81,7 @@ func (r *reader) item(ctx context.Context, it *Item, now time.Time) (readItem, e
 		}
 		r.keys[it.Workspace] = key
 	}
-	objects := decode(r.decoder, it.Raw, conn.zone, it.ReceivedAt)
+	objects := decode(r.decoder, it, conn.zone)
 	out := readItem{provider: conn.provider, objects: make([]readObject, len(objects))}
 	for i, o := range objects {
 		ro := readObject{Object: o}
@@ -93,8 +94,8 @@ func (r *reader) item(ctx context.Context, it *Item, now time.Time) (readItem, e
 	return out, nil
 }
 
-func (r *reader) connection(ctx context.Context, it *Item, now time.Time) (readConnection, error) {
-	if c, ok := r.conns[it.Connection]; ok && now.Before(c.until) {
+func (r *reader) connection(ctx context.Context, it *Item) (readConnection, error) {
+	if c, ok := r.conns[it.Connection]; ok {
 		return c, nil
 	}
 	conn, err := r.store.Connection(ctx, it.Workspace, it.Connection)
@@ -105,19 +106,19 @@ func (r *reader) connection(ctx context.Context, it *Item, now time.Time) (readC
 	if err != nil {
 		return readConnection{}, fault.Wrap(fault.Internal, err, "the connection's time zone %q is unknown here", conn.Timezone)
 	}
-	c := readConnection{provider: conn.Provider, zone: zone, until: now.Add(keyTTL)}
+	c := readConnection{provider: conn.Provider, zone: zone}
 	r.conns[it.Connection] = c
 	return c, nil
 }
 
-// decode is d.Decode, but a panic of the decoder holds the one delivery that caused it.
-func decode(d Decoder, raw []byte, zone *time.Location, at time.Time) (objects []delivery.Object) {
+// decode is d.Decode, but a panic of the decoder holds every object of the one delivery that caused it.
+func decode(d Decoder, it *Item, zone *time.Location) (objects []delivery.Object) {
 	defer func() {
 		if p := recover(); p != nil {
-			objects = []delivery.Object{{Fault: clip(fmt.Sprintf("the decoder failed: %v", p))}}
+			objects = slices.Repeat([]delivery.Object{{Fault: clip(fmt.Sprintf("the decoder failed: %v", p))}}, it.Objects)
 		}
 	}()
-	return d.Decode(raw, zone, at)
+	return d.Decode(it.Raw, zone, it.ReceivedAt)
 }
 
 func clip(s string) string {

@@ -125,3 +125,27 @@ func TestAStoreThatFailsHoldsNothing(t *testing.T) {
 		t.Errorf("totals %+v", n)
 	}
 }
+
+// panicking is a decoder that fails.
+type panicking struct{ campaigner.Webhook }
+
+func (panicking) Decode([]byte, *time.Location, time.Time) []delivery.Object {
+	panic("index out of range")
+}
+
+func TestADecoderThatFailsHoldsEveryObject(t *testing.T) {
+	r := newRig(t)
+	r.stop()
+	r.open()
+	r.worker = ingest.NewWorker(r.store, panicking{}, ingest.Options{Linger: 10 * time.Millisecond})
+	r.start()
+	id := r.postOne(open(1, "a@x.test", "2026-03-01T10:00:00Z"), open(1, "b@x.test", "2026-03-01T10:00:00Z"))
+	r.counted()
+	d, err := r.store.GetDelivery(t.Context(), r.ws, id)
+	if err != nil || d.Counts != (delivery.Counts{Quarantined: 2}) || d.State != delivery.Quarantined {
+		t.Errorf("%+v: %v", d, err)
+	}
+	if n := r.worker.Totals(); n.Received != 2 || n.Quarantined != 2 {
+		t.Errorf("totals %+v", n)
+	}
+}

@@ -72,3 +72,17 @@ func TestRebuildPutsDriftRight(t *testing.T) {
 		t.Errorf("a second rebuild found %+v, %v", drift, err)
 	}
 }
+
+func TestRebuildPutsADamagedLifetimeRight(t *testing.T) {
+	r := newRig(t)
+	r.post(open(1, "a@x.test", "2026-03-01T10:00:00Z"))
+	r.judged()
+	r.spoil("UPDATE rollups SET counts = x'00' WHERE campaign = 1 AND span = 4")
+	drift, err := ingest.Rebuild(t.Context(), r.store, r.ws)
+	if err != nil || drift.Drifted != 1 {
+		t.Fatalf("drift %+v, %v", drift, err)
+	}
+	if got := r.statistics("1"); got.Opens != 1 || got.UniqueOpens != 1 {
+		t.Errorf("%d opens, %d unique", got.Opens, got.UniqueOpens)
+	}
+}

@@ -3,6 +3,7 @@ package ingest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"math"
 
 	"monterey/internal/campaign"
@@ -78,7 +79,8 @@ func rebuildDay(ctx context.Context, tx WorkspaceTx, day int64, d *Drift) error 
 	return d.repair(ctx, tx, have, want)
 }
 
-// rebuildLifetimes works the lifetime rows out anew from the days, which are right by now.
+// rebuildLifetimes works the lifetime rows out anew from the days, which are right by now. One that cannot be read is
+// emptied: it says no longer how far it goes, and the next fold fills it.
 func rebuildLifetimes(ctx context.Context, tx WorkspaceTx, d *Drift) error {
 	ids, err := tx.CampaignIDs(ctx)
 	if err != nil {
@@ -88,6 +90,10 @@ func rebuildLifetimes(ctx context.Context, tx WorkspaceTx, d *Drift) error {
 	for _, id := range append(ids, rollup.Workspace) {
 		k := rollup.Key{Campaign: id, Span: rollup.Lifetime}
 		old, err := stored(ctx, tx, k)
+		if errors.Is(err, rollup.ErrCorrupt) {
+			have[k], want[k] = nil, rollup.NewRow()
+			continue
+		}
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"monterey/internal/campaign"
 	"monterey/internal/delivery"
 	"monterey/internal/event"
 	"monterey/internal/recipient"
@@ -63,7 +64,7 @@ func (r *Replayer) Redecode(ctx context.Context, c workspace.Caller, id delivery
 		if err != nil {
 			return err
 		}
-		gone, err := r.takeBack(ctx, tx, d)
+		gone, sent, err := takeBack(ctx, tx, d)
 		if err != nil {
 			return err
 		}
@@ -74,13 +75,19 @@ func (r *Replayer) Redecode(ctx context.Context, c workspace.Caller, id delivery
 		if out, err = r.finish(ctx, tx, all, d); err != nil {
 			return err
 		}
+		for _, id := range sent { // not before: a run whose marks come back keeps its id
+			if err := deriveRuns(ctx, tx, id, r.now()); err != nil {
+				return err
+			}
+		}
 		return tx.Removed(ctx, gone)
 	})
 	return out, err
 }
 
-// takeBack removes what d alone reported, and counts the quarter hours of it anew.
-func (r *Replayer) takeBack(ctx context.Context, tx WorkspaceTx, d delivery.Delivery) ([]event.Event, error) {
+// takeBack removes what d alone reported, and counts the quarter hours of it anew. sent are the campaigns of whose runs d
+// reported something: these are still as they were.
+func takeBack(ctx context.Context, tx WorkspaceTx, d delivery.Delivery) (gone []event.Event, sent []campaign.ID, err error) {
 	var ids []event.ID
 	seen := map[event.ID]bool{{}: true}
 	for _, res := range d.Results {
@@ -88,9 +95,8 @@ func (r *Replayer) takeBack(ctx context.Context, tx WorkspaceTx, d delivery.Deli
 			seen[res.Event], ids = true, append(ids, res.Event)
 		}
 	}
-	gone, err := tx.RemoveReports(ctx, d.ID, ids)
-	if err != nil {
-		return nil, err
+	if gone, err = tx.RemoveReports(ctx, d.ID, ids); err != nil {
+		return nil, nil, err
 	}
 	quarters := map[rollup.Key]bool{}
 	var suppressed []recipient.Ordinal
@@ -102,27 +108,19 @@ func (r *Replayer) takeBack(ctx context.Context, tx WorkspaceTx, d delivery.Deli
 		}
 	}
 	if err := recount(ctx, tx, quarters); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := tx.Unsuppress(ctx, suppressed); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	campaigns, err := tx.RemoveMarks(ctx, d.ID)
-	if err != nil {
-		return nil, err
-	}
-	for _, id := range campaigns {
-		if err := deriveRuns(ctx, tx, id, r.now()); err != nil {
-			return nil, err
-		}
-	}
-	return gone, nil
+	sent, err = tx.RemoveMarks(ctx, d.ID)
+	return gone, sent, err
 }
 
 // read decodes a delivery's body, and makes room for its results where the decoder finds another number of objects.
 func (r *Replayer) read(ctx context.Context, d *delivery.Delivery, raw []byte) (readItem, error) {
 	it := Item{ID: d.ID, ReceivedAt: d.ReceivedAt, Body: Body{Workspace: d.Workspace, Connection: d.Connection, Raw: raw, Objects: d.Objects}}
-	read, err := newReader(r.store, r.decoder).item(ctx, &it, r.now())
+	read, err := newReader(r.store, r.decoder).item(ctx, &it)
 	if err != nil {
 		return readItem{}, err
 	}

@@ -132,3 +132,37 @@ func TestRedecodeKeepsMarksThatOthersReported(t *testing.T) {
 		t.Errorf("%d runs, want the one of ten o'clock and the one of fifteen: %v", runs.Total, err)
 	}
 }
+
+func TestRedecodeKeepsRuns(t *testing.T) {
+	r := newRig(t)
+	id := r.postOne(`{"key":"`+webhookKey+`","type":"Campaign Sending Started","sending_started":"2026-03-01T10:00:00Z","campaign_id":1}`,
+		`{"key":"`+webhookKey+`","type":"Campaign Sent","sent":"2026-03-01T11:00:00Z","campaign_id":1}`)
+	r.counted()
+	runs := func() string {
+		t.Helper()
+		runs, err := r.store.ListRuns(t.Context(), r.ws, nil, page.Params{Number: 1, Size: 10})
+		if err != nil || len(runs.Items) != 1 {
+			t.Fatalf("%d runs: %v", len(runs.Items), err)
+		}
+		return runs.Items[0].ID.String()
+	}
+	before := runs()
+	if _, err := ingest.NewReplayer(r.store, campaigner.Webhook{}, time.Now).Redecode(t.Context(), r.ws, id); err != nil {
+		t.Fatal(err)
+	}
+	if after := runs(); after != before {
+		t.Errorf("the run was %s and is %s", before, after)
+	}
+}
+
+func TestAChangedZoneHoldsForWhatComesNext(t *testing.T) {
+	r := newRig(t)
+	r.postOne(open(1, "a@x.test", "2026-03-01T10:00:00"))
+	r.counted()
+	r.setZone("America/New_York")
+	r.postOne(open(1, "b@x.test", "2026-03-01T10:00:00"))
+	r.counted()
+	if got, want := *r.statistics("1").LastEventAt, time.Date(2026, 3, 1, 15, 0, 0, 0, time.UTC); !got.Equal(want) {
+		t.Errorf("received after the zone was changed, it is of %s, want %s", got, want)
+	}
+}

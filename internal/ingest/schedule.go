@@ -2,6 +2,8 @@ package ingest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"monterey/internal/workspace"
@@ -31,32 +33,37 @@ func (w *Worker) schedule(ctx context.Context) error {
 	}
 }
 
-// Scheduled does all that is due now.
+// Scheduled does all that is due now. What fails in one workspace delays no other.
 func (w *Worker) Scheduled(ctx context.Context) error {
 	all, err := w.store.Workspaces(ctx)
 	if err != nil {
 		return err
 	}
+	var failed error
 	for _, ws := range all {
-		c := workspace.System(ws)
-		if err := w.until(ctx, func() (bool, error) { return w.judge(ctx, c) }); err != nil {
-			return err
-		}
-		if err := w.until(ctx, func() (bool, error) {
-			least := 1
-			if w.busy.Load() {
-				least = historyChunk
-			}
-			return w.store.FillHistory(ctx, c, least, historyChunk)
-		}); err != nil {
-			return err
-		}
-		if err := w.fold(ctx, c); err != nil {
-			return err
+		if err := w.scheduled(ctx, workspace.System(ws)); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("workspace %s: %w", ws, err))
 		}
 	}
 	before := w.opts.Now().Add(-w.opts.RawRetention)
-	return w.until(ctx, func() (bool, error) { return w.store.PruneArchives(ctx, before) })
+	return errors.Join(failed, w.until(ctx, func() (bool, error) { return w.store.PruneArchives(ctx, before) }))
+}
+
+// scheduled does what is due in one workspace.
+func (w *Worker) scheduled(ctx context.Context, c workspace.Caller) error {
+	if err := w.until(ctx, func() (bool, error) { return w.judge(ctx, c) }); err != nil {
+		return err
+	}
+	if err := w.until(ctx, func() (bool, error) {
+		least := 1
+		if w.busy.Load() {
+			least = historyChunk
+		}
+		return w.store.FillHistory(ctx, c, least, historyChunk)
+	}); err != nil {
+		return err
+	}
+	return w.fold(ctx, c)
 }
 
 // until calls step while it says there is more, and lets the drain have the writer in between. While the drain has more

@@ -142,7 +142,7 @@ func (w *Worker) readAhead(ctx context.Context, ready chan<- *batch) error {
 		if err != nil {
 			return err
 		}
-		b, err := r.batch(ctx, items, w.opts.Now())
+		b, err := r.batch(ctx, items)
 		if err != nil {
 			return err
 		}

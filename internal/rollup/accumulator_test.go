@@ -84,7 +84,7 @@ func TestAccumulatorDoesNotAllocate(t *testing.T) {
 func TestAccumulatorDamaged(t *testing.T) {
 	counts, sets := randomRow(rand.New(rand.NewPCG(5, 6)), 4000, 90_000).Marshal()
 	for i := range sets {
-		if err := NewAccumulator(AllMetrics).Or(counts, sets[:i]); !errors.Is(err, errCorrupt) {
+		if err := NewAccumulator(AllMetrics).Or(counts, sets[:i]); !errors.Is(err, ErrCorrupt) {
 			t.Fatalf("sets cut to %d: %v", i, err)
 		}
 	}

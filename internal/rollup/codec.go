@@ -39,9 +39,10 @@ func whole(m Metric) Metric {
 	return m
 }
 
-var errCorrupt = errors.New("rollup: a stored row is damaged")
+// ErrCorrupt is the error of a stored row that is damaged.
+var ErrCorrupt = errors.New("rollup: a stored row is damaged")
 
-func corrupt(what string) error { return fmt.Errorf("%w: %s", errCorrupt, what) }
+func corrupt(what string) error { return fmt.Errorf("%w: %s", ErrCorrupt, what) }
 
 func cutOff() error { return corrupt("a set is cut off") }
 

@@ -123,16 +123,16 @@ func TestOr(t *testing.T) {
 func TestUnmarshalDamaged(t *testing.T) {
 	counts, sets := randomRow(rand.New(rand.NewPCG(5, 6)), 4000, 90_000).Marshal()
 	for i := range counts {
-		if _, err := Unmarshal(counts[:i], sets); !errors.Is(err, errCorrupt) {
+		if _, err := Unmarshal(counts[:i], sets); !errors.Is(err, ErrCorrupt) {
 			t.Fatalf("counts cut to %d: %v", i, err)
 		}
 	}
 	for i := range sets {
-		if _, err := Unmarshal(counts, sets[:i]); !errors.Is(err, errCorrupt) {
+		if _, err := Unmarshal(counts, sets[:i]); !errors.Is(err, ErrCorrupt) {
 			t.Fatalf("sets cut to %d: %v", i, err)
 		}
 	}
-	if _, err := Unmarshal(append([]byte{9}, counts[1:]...), sets); !errors.Is(err, errCorrupt) {
+	if _, err := Unmarshal(append([]byte{9}, counts[1:]...), sets); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("another version: %v", err)
 	}
 }
@@ -147,7 +147,7 @@ func FuzzUnmarshal(f *testing.F) {
 		row, err := Unmarshal(counts, sets)
 		if err != nil {
 			_ = NewAccumulator(AllMetrics).Or(counts, sets) // looks less closely, but must not panic
-			if !errors.Is(err, errCorrupt) {
+			if !errors.Is(err, ErrCorrupt) {
 				t.Fatalf("not said to be damaged: %v", err)
 			}
 			return

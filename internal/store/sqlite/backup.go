@@ -56,9 +56,11 @@ func copyInto(ctx context.Context, db *sql.DB, to string) error {
 	return translate("backup", err)
 }
 
-// hold stops pruning until stop is called.
+// hold stops pruning until stop is called, whose error says that it could not the whole time: this process stood still, or
+// the file was busy, for longer than a hold lasts.
 func hold(ctx context.Context, path string, now func() time.Time) (stop func() error, err error) {
-	if err := HoldPruning(ctx, path, now().Add(holdFor)); err != nil {
+	until := now().Add(holdFor)
+	if err := HoldPruning(ctx, path, until); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -66,18 +68,28 @@ func hold(ctx context.Context, path string, now func() time.Time) (stop func() e
 	go func() {
 		t := time.NewTicker(holdFor / 4)
 		defer t.Stop()
+		lapsed := false
 		for {
 			select {
 			case <-ctx.Done():
-				ended <- HoldPruning(context.WithoutCancel(ctx), path, time.Time{})
+				err := HoldPruning(context.WithoutCancel(ctx), path, time.Time{})
+				if lapsed || !now().Before(until) {
+					err = errors.Join(err, errHold)
+				}
+				ended <- err
 				return
 			case <-t.C:
-				_ = HoldPruning(ctx, path, now().Add(holdFor)) // the next tick tries again; the hold has time left
+				next := now().Add(holdFor)
+				if HoldPruning(ctx, path, next) == nil { // else the next tick tries again; the hold has time left
+					lapsed, until = lapsed || !now().Before(until), next
+				}
 			}
 		}
 	}()
 	return func() error { cancel(); return <-ended }, nil
 }
+
+var errHold = errors.New("sqlite: the inbox was not held all the time while it was copied; take the backup again")
 
 // Check looks through both files for damage, without repairing anything.
 func (s *Store) Check(ctx context.Context) error {

@@ -173,6 +173,7 @@ type workspaceTx struct {
 
 	epochs   map[uint64]int64 // their numbers
 	linkNums map[linkKey]int64
+	ids      map[int64]campaign.ID // see campaignIDs
 }
 
 func (w *workspaceTx) exec(ctx context.Context, text string, args ...any) (sql.Result, error) {
@@ -229,6 +230,7 @@ func (w *workspaceTx) discover(ctx context.Context, p provider.Name, ref string)
 	id, now := campaign.NewID(), micros(w.t.now)
 	_, err = w.exec(ctx, `INSERT INTO campaigns (workspace, num, id, provider, provider_campaign_id, name, tags, status, discovered, archived, created_at, updated_at)
 		VALUES (?, ?, ?, ?, ?, ?, '[]', '', 1, 0, ?, ?)`, w.ws, num, id.UUID[:], string(p), ref, ref, now, now)
+	w.ids = nil // there is one more
 	return id, num, err
 }
 

@@ -271,10 +271,13 @@ func (w *workspaceTx) FactsByCampaign(ctx context.Context, from, to int64, f fun
 	}, "SELECT id, campaign, ordinal, type, class, actor FROM events WHERE workspace = ? AND id >= ? AND id < ? ORDER BY id", w.ws, first, last)
 }
 
-// campaignIDs are all by number, 0 for none too.
+// campaignIDs are all by number, 0 for none too. They are read once.
 func (w *workspaceTx) campaignIDs(ctx context.Context) (map[int64]campaign.ID, error) {
+	if w.ids != nil {
+		return w.ids, nil
+	}
 	ids := map[int64]campaign.ID{0: {}}
-	return ids, w.each(ctx, func(r row) error {
+	err := w.each(ctx, func(r row) error {
 		var num int64
 		var id campaign.ID
 		err := r.Scan(&num, &id)
@@ -282,6 +285,10 @@ func (w *workspaceTx) campaignIDs(ctx context.Context) (map[int64]campaign.ID, e
 		w.nums[id] = num
 		return err
 	}, "SELECT num, id FROM campaigns WHERE workspace = ?", w.ws)
+	if err == nil {
+		w.ids = ids
+	}
+	return ids, err
 }
 
 // CampaignIDs implements ingest.WorkspaceTx.

@@ -50,7 +50,6 @@ type inbox struct {
 	opts        InboxOptions
 	now         func() time.Time
 	epoch       uint64
-	number      int64 // of the epoch in the main file's marks
 
 	requests chan *appending
 	pruning  chan struct{}
@@ -59,21 +58,31 @@ type inbox struct {
 	stopped  chan struct{}
 
 	mu      sync.Mutex
-	marks   map[uint64]mark
+	marks   map[uint64]int64    // how far each epoch is counted
 	last    time.Time           // the newest received_at
 	waiting map[int64][]waiting // by workspace, oldest first
 	bytes   int64               // of bodies that wait
-	pruned  int64               // rows up to this seq are gone or going
+	pruned  int64               // what was counted up to this seq is gone or going
 	counted int64               // rows up to this seq are counted
 }
 
-// mark is how far an epoch is counted.
-type mark struct{ number, seq int64 }
-
-// waiting is deliveries of one workspace that were made durable together.
+// waiting is deliveries of one workspace that came one after another.
 type waiting struct {
-	last     int64 // seq of the last of them; 0 while their commit runs
-	received time.Time
+	received time.Time // of the first of them
+	last     int64     // seq of the last of them that is durable; 0 = none is yet
+	open     bool      // a commit adds to them
+}
+
+// waitingStep is how far apart deliveries may be received and still be waited for together: AsOf is early by so much at the
+// most, and a long backlog takes little memory.
+const waitingStep = 100 * time.Millisecond
+
+// joinWaiting is the entry that a delivery received at this time belongs to: the last, or a new one behind it.
+func joinWaiting(w []waiting, at time.Time) []waiting {
+	if n := len(w); n > 0 && at.Sub(w[n-1].received) < waitingStep {
+		return w
+	}
+	return append(w, waiting{received: at})
 }
 
 type appending struct {
@@ -110,7 +119,6 @@ func (s *Store) OpenInbox(ctx context.Context, path string, opts InboxOptions) e
 	if in.marks, err = s.newEpoch(ctx, in.epoch); err != nil {
 		return err
 	}
-	in.number = in.marks[in.epoch].number
 	if err := in.recover(ctx); err != nil {
 		return translate("open inbox", err)
 	}
@@ -120,26 +128,19 @@ func (s *Store) OpenInbox(ctx context.Context, path string, opts InboxOptions) e
 }
 
 // newEpoch begins one and returns all marks.
-func (s *Store) newEpoch(ctx context.Context, epoch uint64) (map[uint64]mark, error) {
-	marks := map[uint64]mark{}
+func (s *Store) newEpoch(ctx context.Context, epoch uint64) (map[uint64]int64, error) {
+	marks := map[uint64]int64{}
 	err := s.write(ctx, "new epoch", func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, "INSERT INTO marks (epoch, seq) VALUES (?, 0)", int64(epoch)); err != nil {
 			return err
 		}
-		rows, err := tx.QueryContext(ctx, "SELECT epoch, number, seq FROM marks")
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rows.Close() }() // its error is that of rows.Err
-		for rows.Next() {
-			var e int64
-			var m mark
-			if err := rows.Scan(&e, &m.number, &m.seq); err != nil {
-				return err
-			}
-			marks[uint64(e)] = m
-		}
-		return rows.Err()
+		_, err := query(ctx, tx, func(r row) (_ struct{}, err error) {
+			var e, seq int64
+			err = r.Scan(&e, &seq)
+			marks[uint64(e)] = seq
+			return struct{}{}, err
+		}, "SELECT epoch, seq FROM marks")
+		return err
 	})
 	return marks, err
 }
@@ -161,7 +162,7 @@ func (in *inbox) recover(ctx context.Context) error {
 		if at.After(in.last) {
 			in.last = at
 		}
-		if seq <= in.marks[uint64(epoch)].seq {
+		if seq <= in.marks[uint64(epoch)] {
 			if counting {
 				in.counted = seq
 			}
@@ -169,7 +170,9 @@ func (in *inbox) recover(ctx context.Context) error {
 		}
 		counting = false // what comes later is not pruned by number
 		in.bytes += size
-		in.waiting[ws] = append(in.waiting[ws], waiting{last: seq, received: at})
+		w := joinWaiting(in.waiting[ws], at)
+		w[len(w)-1].last = seq
+		in.waiting[ws] = w
 	}
 	in.wake(in.pruning)
 	in.wake(in.arrived)
@@ -288,9 +291,9 @@ func (in *inbox) begin(group []*appending) time.Time {
 	}
 	in.last = at
 	for _, a := range group {
-		if w := in.waiting[a.ws]; len(w) == 0 || w[len(w)-1].last != 0 {
-			in.waiting[a.ws] = append(w, waiting{received: at})
-		}
+		w := joinWaiting(in.waiting[a.ws], at)
+		w[len(w)-1].open = true
+		in.waiting[a.ws] = w
 	}
 	return at
 }
@@ -304,10 +307,12 @@ func (in *inbox) end(group []*appending, seqs []int64, err error) {
 		n := len(w) - 1
 		switch {
 		case err == nil:
-			w[n].last = seqs[i]
+			w[n].last, w[n].open = seqs[i], false
 			in.bytes += int64(len(a.body.Raw))
-		case n >= 0 && w[n].last == 0:
+		case n >= 0 && w[n].open && w[n].last == 0:
 			in.waiting[a.ws] = w[:n]
+		case n >= 0:
+			w[n].open = false
 		}
 	}
 	in.settle() // the rows may have been counted between their commit and this
@@ -317,7 +322,7 @@ func (in *inbox) end(group []*appending, seqs []int64, err error) {
 func (in *inbox) settle() {
 	for ws, w := range in.waiting {
 		n := 0
-		for n < len(w) && w[n].last != 0 && w[n].last <= in.counted {
+		for n < len(w) && !w[n].open && w[n].last <= in.counted {
 			n++
 		}
 		if n == len(w) {
@@ -350,46 +355,54 @@ func (in *inbox) store(group []*appending, received time.Time, seqs []int64) err
 			}
 		}
 	}
-	if err := in.prune(ctx, tx, received); err != nil && len(group) == 0 {
+	more, err := in.prune(ctx, tx)
+	if err != nil && len(group) == 0 {
 		return err
 	}
-	return tx.Commit()
-}
-
-// prune removes some of the rows that are counted, unless a backup holds them.
-func (in *inbox) prune(ctx context.Context, tx *sql.Tx, now time.Time) error {
-	in.mu.Lock()
-	from, to := in.pruned, min(in.counted, in.pruned+pruneRows)
-	more := to < in.counted
-	in.mu.Unlock()
-	if from >= to {
-		return nil
-	}
-	var held int64
-	if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(until), 0) FROM holds").Scan(&held); err != nil {
+	if err := tx.Commit(); err != nil {
 		return err
 	}
-	if held > micros(now) {
-		return nil
-	}
-	// Should this transaction fail, the rows stay until the next opening; they are below the mark and count no more.
-	if _, err := tx.ExecContext(ctx, "DELETE FROM inbox WHERE seq <= ?", to); err != nil {
-		return err
-	}
-	in.mu.Lock()
-	in.pruned = to
-	in.mu.Unlock()
 	if more {
 		in.wake(in.pruning)
 	}
 	return nil
 }
 
+// prune removes some of the rows that are counted, and says whether there may be more, unless a backup holds them. Until
+// when is told by the clock: stamps run ahead of it after it was set back.
+func (in *inbox) prune(ctx context.Context, tx *sql.Tx) (more bool, err error) {
+	in.mu.Lock()
+	from, to := in.pruned, in.counted
+	in.mu.Unlock()
+	if from >= to {
+		return false, nil
+	}
+	var held int64
+	if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(until), 0) FROM holds").Scan(&held); err != nil {
+		return false, err
+	}
+	if held > micros(in.now()) {
+		return false, nil
+	}
+	res, err := tx.ExecContext(ctx, "DELETE FROM inbox WHERE seq IN (SELECT seq FROM inbox WHERE seq <= ? ORDER BY seq LIMIT ?)", to, pruneRows)
+	if err != nil {
+		return false, err
+	}
+	n, err := res.RowsAffected()
+	if err != nil || n == pruneRows {
+		return true, err
+	}
+	// Should this transaction fail, the rows go when more are counted.
+	in.mu.Lock()
+	in.pruned = to
+	in.mu.Unlock()
+	return false, nil
+}
+
 // countedTo tells that everything up to seq is counted, in the order of the file.
 func (in *inbox) countedTo(epoch uint64, seq int64, size int64) {
 	in.mu.Lock()
-	m := in.marks[epoch]
-	in.marks[epoch] = mark{number: m.number, seq: max(m.seq, seq)}
+	in.marks[epoch] = max(in.marks[epoch], seq)
 	in.counted = max(in.counted, seq)
 	in.bytes -= size
 	in.settle()
@@ -423,7 +436,7 @@ func (s *Store) Peek(ctx context.Context, after *ingest.Item, maxObjects, maxByt
 			return nil, translate("read inbox", err)
 		}
 		in.mu.Lock()
-		done := seq <= in.marks[uint64(epoch)].seq
+		done := seq <= in.marks[uint64(epoch)]
 		in.mu.Unlock()
 		if done {
 			continue
