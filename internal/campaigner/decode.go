@@ -19,8 +19,13 @@ import (
 // click all the same. A mark needs its campaign. What cannot be read, a time before 2000 or more than a day after
 // receivedAt too, is a Fault with every wrong field of the object and its text. The same arguments give the same objects.
 //
+// What a Recovery has made is read likewise.
+//
 // Of a body that Open refuses, the objects before the fault are followed by one Object with that fault.
 func (Webhook) Decode(body []byte, zone *time.Location, receivedAt time.Time) []delivery.Object {
+	if len(body) > 0 && body[0] == recoveryMark {
+		return decodeRecovery(body, zone, receivedAt)
+	}
 	var objects []delivery.Object
 	r := newReader(body)
 	for {

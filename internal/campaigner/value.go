@@ -97,15 +97,23 @@ func (r *reading) time(f field) time.Time {
 		return time.Time{}
 	}
 	t, ok := parseTime(s, r.zone)
-	switch {
-	case !ok:
+	if !ok {
 		r.bad(f, "not a time")
-	case t.Before(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)):
-		r.bad(f, "before 2000")
-	case t.After(r.receivedAt.Add(24 * time.Hour)):
-		r.bad(f, "more than a day ahead")
+	} else if wrong := outOfRange(t, r.receivedAt); wrong != "" {
+		r.bad(f, wrong)
 	}
 	return t
+}
+
+// outOfRange says why an event that was received then cannot have happened at t; "" = it can.
+func outOfRange(t, receivedAt time.Time) string {
+	switch {
+	case t.Before(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)):
+		return "before 2000"
+	case t.After(receivedAt.Add(24 * time.Hour)):
+		return "more than a day ahead"
+	}
+	return ""
 }
 
 // timeText is "" after a fault.

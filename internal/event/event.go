@@ -3,6 +3,7 @@
 package event
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -81,6 +82,11 @@ func (s Source) String() string {
 // Link is what was clicked: the provider's id of it, its URL, or both.
 type Link struct{ ID, URL string }
 
+// Same says whether two names are of the same link: by the id, or by the URL.
+func (l Link) Same(o Link) bool {
+	return l.ID != "" && l.ID == o.ID || l.URL != "" && l.URL == o.URL || l == o
+}
+
 // Key is what makes two clicks be on the same link: the provider's id, else the URL.
 func (l Link) Key() string {
 	if l.ID != "" {
@@ -97,6 +103,15 @@ type Facts struct {
 	Bounce          bounce.Detail
 }
 
+// Or is f with what it leaves open taken from o.
+func (f Facts) Or(o Facts) Facts {
+	f.ProviderEventID, f.IP, f.UserAgent = cmp.Or(f.ProviderEventID, o.ProviderEventID), cmp.Or(f.IP, o.IP), cmp.Or(f.UserAgent, o.UserAgent)
+	b, more := &f.Bounce, o.Bounce
+	b.SMTPCode, b.EnhancedCode = cmp.Or(b.SMTPCode, more.SMTPCode), cmp.Or(b.EnhancedCode, more.EnhancedCode)
+	b.Label, b.Reason, b.Code = cmp.Or(b.Label, more.Label), cmp.Or(b.Reason, more.Reason), cmp.Or(b.Code, more.Code)
+	return f
+}
+
 // Report is what one report of a provider says, in the form of every provider.
 type Report struct {
 	Type        Type
@@ -105,10 +120,20 @@ type Report struct {
 	OccurredAt  time.Time
 	// Identity is what makes two reports the same event, made by Identity; the provider's decoder decides what is in it.
 	Identity string
+	// Other is a second identity that the event may have instead; "" = none. A click is named by its link's id, but where it
+	// was reported without one, by its URL.
+	Other    string
 	Link     Link // of clicks
 	Class    bounce.Class
 	Source   Source
+	Recovery *Recovery // of Source Sync
 	Facts    Facts
+}
+
+// Recovery is what brought reports that were read from a provider's API.
+type Recovery struct {
+	Fetched  time.Time // when its first report was fetched, by the provider's clock: what happened later is not in it
+	AllOpens bool      // every open is an event; else one alone a recipient, which a webhook's replaces
 }
 
 // Event is a stored event.

@@ -31,11 +31,22 @@ type readItem struct {
 	objects  []readObject
 }
 
-// readObject is an object with what its identity makes of it; id and hash are set where it is a report.
+// source of a delivery's reports: a recovery's are all read from the provider.
+func (r *readItem) source() event.Source {
+	for _, o := range r.objects {
+		if o.Report != nil {
+			return o.Report.Source
+		}
+	}
+	return event.Webhook
+}
+
+// readObject is an object with what its identities make of it; they and hash are set where it is a report.
 type readObject struct {
 	delivery.Object
-	id   event.ID
-	hash recipient.Hash
+	id    event.ID
+	other event.ID // zero = it has but one identity
+	hash  recipient.Hash
 }
 
 // reader makes batches. It belongs to one goroutine.
@@ -87,6 +98,9 @@ func (r *reader) item(ctx context.Context, it *Item) (readItem, error) {
 		ro := readObject{Object: o}
 		if rep := o.Report; rep != nil {
 			ro.id = key.IDOf(string(conn.provider), rep.OccurredAt, rep.Identity)
+			if rep.Other != "" {
+				ro.other = key.IDOf(string(conn.provider), rep.OccurredAt, rep.Other)
+			}
 			ro.hash = recipient.HashOf(key, rep.Address)
 		}
 		out.objects[i] = ro

@@ -46,6 +46,13 @@ func countWorkspace(ctx context.Context, tx WorkspaceTx, b *batch, of []int, now
 	var c counting
 	for i, n := range of {
 		it, read := &b.items[n], &b.read[n]
+		if source := read.source(); source != c.source && !c.empty() {
+			if err := c.run(ctx, tx, now); err != nil {
+				return err
+			}
+			c = counting{}
+		}
+		c.source = read.source()
 		ds[i] = delivery.Delivery{ID: it.ID, Workspace: it.Workspace, Connection: it.Connection, Provider: read.provider,
 			ReceivedAt: it.ReceivedAt, Objects: len(read.objects), Bytes: len(it.Raw), Results: make([]delivery.Result, len(read.objects))}
 		raw[i] = it.Raw
@@ -72,24 +79,31 @@ func tally(d *delivery.Delivery) {
 	d.State = d.Counts.State()
 }
 
-// counting is the objects of one workspace that are counted together.
+// counting is the objects of one workspace that are counted together; their reports are of one source.
 type counting struct {
+	source  event.Source
 	reports []counted
 	marks   []counted
 }
+
+func (c *counting) empty() bool { return len(c.reports)+len(c.marks) == 0 }
 
 // counted is an object and the delivery whose result it becomes.
 type counted struct {
 	d     *delivery.Delivery
 	index int
 	*readObject
+	id      event.ID // of a report: its own, or that of the stored event that it is of (see identify)
+	ordinal recipient.Ordinal
+	aliased bool // id is not its own
+	settled bool // it has its result
 }
 
 func (c counted) set(r delivery.Result) { c.d.Results[c.index] = r }
 
 // add takes an object of d in; what needs no counting has its result at once.
 func (c *counting) add(d *delivery.Delivery, index int, o *readObject) {
-	one := counted{d: d, index: index, readObject: o}
+	one := counted{d: d, index: index, readObject: o, id: o.id}
 	switch {
 	case o.Report != nil:
 		c.reports = append(c.reports, one)
@@ -146,8 +160,11 @@ func (c *counting) campaigns(ctx context.Context, tx WorkspaceTx) (map[string]ca
 
 // insert stores the events that are new and says what became of each report.
 func (c *counting) insert(ctx context.Context, tx WorkspaceTx, campaigns map[string]campaign.ID) ([]event.Event, error) {
-	if len(c.reports) == 0 {
-		return nil, nil
+	if err := c.recipients(ctx, tx); err != nil {
+		return nil, err
+	}
+	if err := c.identify(ctx, tx, campaigns); err != nil || len(c.reports) == 0 {
+		return nil, err
 	}
 	// Of several reports of one event the first in the inbox's order stands; sorted ids make inserts land side by side.
 	slices.SortStableFunc(c.reports, func(a, b counted) int { return bytes.Compare(a.id.UUID[:], b.id.UUID[:]) })
@@ -157,10 +174,6 @@ func (c *counting) insert(ctx context.Context, tx WorkspaceTx, campaigns map[str
 			firsts = append(firsts, i)
 		}
 	}
-	ordinals, err := c.recipients(ctx, tx, firsts)
-	if err != nil {
-		return nil, err
-	}
 	stamp, err := tx.Stamps(ctx, len(firsts))
 	if err != nil {
 		return nil, err
@@ -168,7 +181,7 @@ func (c *counting) insert(ctx context.Context, tx WorkspaceTx, campaigns map[str
 	events := make([]event.Event, len(firsts))
 	from := make([]delivery.ID, len(firsts))
 	for i, n := range firsts {
-		events[i] = newEvent(c.reports[n], campaigns, ordinals[i], stamp.Add(time.Duration(i)*time.Microsecond))
+		events[i] = newEvent(c.reports[n], campaigns, stamp.Add(time.Duration(i)*time.Microsecond))
 		from[i] = c.reports[n].d.ID
 	}
 	inserted, err := tx.InsertEvents(ctx, events, from)
@@ -179,21 +192,31 @@ func (c *counting) insert(ctx context.Context, tx WorkspaceTx, campaigns map[str
 		return nil, err
 	}
 	fresh := events[:0]
+	var recoveries []event.Recovery // of fresh, where they were recovered
 	for i, e := range events {
-		if inserted[i] {
-			fresh = append(fresh, e)
+		if !inserted[i] {
+			continue
 		}
+		fresh = append(fresh, e)
+		if r := c.reports[firsts[i]].Report.Recovery; r != nil {
+			recoveries = append(recoveries, *r)
+		}
+	}
+	if len(recoveries) > 0 {
+		return fresh, tx.AddRecovered(ctx, fresh, recoveries)
 	}
 	return fresh, nil
 }
 
-// recipients finds the ordinal of each of these reports' recipients. Who is not known gets one, and that is right also
-// before the insert: an event that is there already has a recipient that is known.
-func (c *counting) recipients(ctx context.Context, tx WorkspaceTx, firsts []int) ([]recipient.Ordinal, error) {
-	at := make(map[recipient.Hash]int, len(firsts))
+// recipients finds the ordinal of each report's recipient. Who is not known gets one, and that is right also before the
+// insert: an event that is there already has a recipient that is known.
+func (c *counting) recipients(ctx context.Context, tx WorkspaceTx) error {
+	if len(c.reports) == 0 {
+		return nil
+	}
+	at := make(map[recipient.Hash]int, len(c.reports))
 	var rs []Recipient
-	for _, n := range firsts {
-		o := c.reports[n]
+	for _, o := range c.reports {
 		if _, ok := at[o.hash]; !ok {
 			at[o.hash] = len(rs)
 			rs = append(rs, Recipient{Hash: o.hash, Address: o.Report.Address})
@@ -201,13 +224,12 @@ func (c *counting) recipients(ctx context.Context, tx WorkspaceTx, firsts []int)
 	}
 	found, err := tx.Recipients(ctx, rs)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	out := make([]recipient.Ordinal, len(firsts))
-	for i, n := range firsts {
-		out[i] = found[at[c.reports[n].hash]]
+	for i := range c.reports {
+		c.reports[i].ordinal = found[at[c.reports[i].hash]]
 	}
-	return out, nil
+	return nil
 }
 
 // settle sets the result of every report and keeps which deliveries reported what was there already.
@@ -235,10 +257,10 @@ func (c *counting) settle(ctx context.Context, tx WorkspaceTx, firsts []int, ins
 	return tx.AddReports(ctx, again)
 }
 
-func newEvent(o counted, campaigns map[string]campaign.ID, r recipient.Ordinal, stamp time.Time) event.Event {
+func newEvent(o counted, campaigns map[string]campaign.ID, stamp time.Time) event.Event {
 	rep := o.Report
 	return event.Event{
-		ID: o.id, Campaign: campaigns[rep.CampaignRef], Type: rep.Type, Recipient: r, Address: rep.Address,
+		ID: o.id, Campaign: campaigns[rep.CampaignRef], Type: rep.Type, Recipient: o.ordinal, Address: rep.Address,
 		OccurredAt: rep.OccurredAt, ReceivedAt: o.d.ReceivedAt, UpdatedAt: stamp, Provider: o.d.Provider, Source: rep.Source,
 		Link: rep.Link, Class: rep.Class, Facts: rep.Facts,
 	}

@@ -39,7 +39,7 @@ func (r *Replayer) Replay(ctx context.Context, c workspace.Caller, id delivery.I
 		if err != nil {
 			return err
 		}
-		var again counting
+		again := counting{source: read.source()}
 		for i := range read.objects {
 			if o := d.Results[i].Outcome; o == delivery.Held || o == delivery.Ignored {
 				again.add(&d, i, &read.objects[i])
@@ -68,7 +68,7 @@ func (r *Replayer) Redecode(ctx context.Context, c workspace.Caller, id delivery
 		if err != nil {
 			return err
 		}
-		var all counting
+		all := counting{source: read.source()}
 		for i := range read.objects {
 			all.add(&d, i, &read.objects[i])
 		}
@@ -98,6 +98,18 @@ func takeBack(ctx context.Context, tx WorkspaceTx, d delivery.Delivery) (gone []
 	if gone, err = tx.RemoveReports(ctx, d.ID, ids); err != nil {
 		return nil, nil, err
 	}
+	if err := uncount(ctx, tx, gone); err != nil {
+		return nil, nil, err
+	}
+	if err := tx.RemoveAliases(ctx, d.ID); err != nil {
+		return nil, nil, err
+	}
+	sent, err = tx.RemoveMarks(ctx, d.ID)
+	return gone, sent, err
+}
+
+// uncount counts anew what events counted in that were removed.
+func uncount(ctx context.Context, tx WorkspaceTx, gone []event.Event) error {
 	quarters := map[rollup.Key]bool{}
 	var suppressed []recipient.Ordinal
 	for i := range gone {
@@ -108,13 +120,9 @@ func takeBack(ctx context.Context, tx WorkspaceTx, d delivery.Delivery) (gone []
 		}
 	}
 	if err := recount(ctx, tx, quarters); err != nil {
-		return nil, nil, err
+		return err
 	}
-	if err := tx.Unsuppress(ctx, suppressed); err != nil {
-		return nil, nil, err
-	}
-	sent, err = tx.RemoveMarks(ctx, d.ID)
-	return gone, sent, err
+	return tx.Unsuppress(ctx, suppressed)
 }
 
 // read decodes a delivery's body, and makes room for its results where the decoder finds another number of objects.

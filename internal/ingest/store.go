@@ -90,6 +90,8 @@ type WorkspaceTx interface {
 	// Removed records that events were taken back, if they are not there now.
 	Removed(ctx context.Context, events []event.Event) error
 
+	RecoveryTx
+
 	// MergeRollups joins each row into the stored one of its key.
 	MergeRollups(ctx context.Context, rows map[rollup.Key]*rollup.Row) error
 	// PutRollups replaces rows; a row without events is removed.
@@ -133,6 +135,30 @@ type WorkspaceTx interface {
 	Clicks(ctx context.Context, from, to int64, f func(Click) error) error
 	// SetRules gives these events another rule and a new updated_at.
 	SetRules(ctx context.Context, ids []event.ID, r []event.Rule) error
+}
+
+// RecoveryTx is what recovery needs of a transaction's part of a workspace (see recovery.go).
+type RecoveryTx interface {
+	// MarkRecovered remembers that something was recovered of these campaigns.
+	MarkRecovered(ctx context.Context, campaigns map[string]campaign.ID) error
+	// RecoveredCampaigns are all that MarkRecovered was told of.
+	RecoveredCampaigns(ctx context.Context) (map[campaign.ID]bool, error)
+	// Resolve finds the events that ids name: themselves, or through an alias. Others are absent.
+	Resolve(ctx context.Context, ids []event.ID) (map[event.ID]event.ID, error)
+	// EventsOf calls f for the events of these recipients, which are sorted, in order of id.
+	EventsOf(ctx context.Context, c campaign.ID, t event.Type, of []recipient.Ordinal, f func(Known)) error
+	// RecoveredOf are a recipient's recovered events that have no alias, in order of id.
+	RecoveredOf(ctx context.Context, c campaign.ID, t event.Type, of recipient.Ordinal) ([]Recovered, error)
+	// AddRecovered remembers by which recovery events were inserted.
+	AddRecovered(ctx context.Context, events []event.Event, by []event.Recovery) error
+	// AddAlias replaces what the id was an alias of before.
+	AddAlias(ctx context.Context, a Alias) error
+	// RemoveAliases forgets those that the delivery showed.
+	RemoveAliases(ctx context.Context, from delivery.ID) error
+	// Enrich adds the facts that an event has not, and stamps it if there are any.
+	Enrich(ctx context.Context, id event.ID, f event.Facts) error
+	// RemoveEvents removes events whoever reported them. The removed ones come back; tell them to Removed.
+	RemoveEvents(ctx context.Context, ids []event.ID) ([]event.Event, error)
 }
 
 // Recipient is how a recipient is found, and named when it is new.

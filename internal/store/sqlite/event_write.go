@@ -194,17 +194,14 @@ func (w *workspaceTx) RemoveReports(ctx context.Context, from delivery.ID, ids [
 			AND delivery = (SELECT delivery FROM events WHERE workspace = ? AND id = ?)`, w.ws, id.UUID[:], w.ws, id.UUID[:]); err != nil {
 			return nil, err
 		}
-		e, mine, err := w.eventOf(ctx, id, num)
+		e, first, err := w.eventOf(ctx, id)
 		if err != nil {
 			return nil, err
 		}
-		if !mine {
+		if first != num {
 			continue
 		}
-		if _, err := w.exec(ctx, "DELETE FROM events WHERE workspace = ? AND id = ?", w.ws, id.UUID[:]); err != nil {
-			return nil, err
-		}
-		if _, err := w.exec(ctx, "DELETE FROM history WHERE workspace = ? AND ordinal = ? AND id = ?", w.ws, int64(e.Recipient), id.UUID[:]); err != nil {
+		if err := w.deleteEvent(ctx, e); err != nil {
 			return nil, err
 		}
 		gone = append(gone, e)
@@ -212,19 +209,19 @@ func (w *workspaceTx) RemoveReports(ctx context.Context, from delivery.ID, ids [
 	return gone, nil
 }
 
-// eventOf reads what counts of an event that the delivery is the first to have reported.
-func (w *workspaceTx) eventOf(ctx context.Context, id event.ID, num int64) (e event.Event, ok bool, err error) {
+// eventOf reads what counts of an event, and which delivery is the first that is known to have reported it: 0 where there is
+// no such event.
+func (w *workspaceTx) eventOf(ctx context.Context, id event.ID) (e event.Event, first int64, err error) {
 	err = w.each(ctx, func(r row) error {
 		var kind, ordinal, class, actor int64
-		ok = true
 		e = event.Event{ID: id, OccurredAt: id.Time()}
-		err := r.Scan(&e.Campaign, &kind, &ordinal, &class, &actor)
+		err := r.Scan(&e.Campaign, &kind, &ordinal, &class, &actor, &first)
 		e.Type, e.Recipient, e.Class, e.Actor = event.Type(kind), recipient.Ordinal(ordinal), bounce.Class(class), event.Rule(actor).Actor()
 		return err
-	}, `SELECT coalesce(c.id, zeroblob(16)), e.type, e.ordinal, e.class, e.actor FROM events e
+	}, `SELECT coalesce(c.id, zeroblob(16)), e.type, e.ordinal, e.class, e.actor, e.delivery FROM events e
 		LEFT JOIN campaigns c ON c.workspace = e.workspace AND c.num = e.campaign
-		WHERE e.workspace = ? AND e.id = ? AND e.delivery = ?`, w.ws, id.UUID[:], num)
-	return e, ok, err
+		WHERE e.workspace = ? AND e.id = ?`, w.ws, id.UUID[:])
+	return e, first, err
 }
 
 // Removed implements ingest.WorkspaceTx.

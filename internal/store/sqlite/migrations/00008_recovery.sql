@@ -1,0 +1,34 @@
+-- +goose Up
+
+-- Campaigns that something was read of from the provider's reports: what arrives for others needs no look at the tables below.
+CREATE TABLE recovered_campaigns (
+    workspace INTEGER NOT NULL,
+    campaign  INTEGER NOT NULL,
+    PRIMARY KEY (workspace, campaign)
+) STRICT, WITHOUT ROWID;
+
+-- Events that no webhook had brought when they were read from the provider.
+CREATE TABLE recovered (
+    workspace INTEGER NOT NULL,
+    campaign  INTEGER NOT NULL,
+    type      INTEGER NOT NULL,
+    ordinal   INTEGER NOT NULL,
+    id        BLOB    NOT NULL,
+    fetched   INTEGER NOT NULL, -- event.Recovery
+    all_opens INTEGER NOT NULL,
+    PRIMARY KEY (workspace, campaign, type, ordinal, id)
+) STRICT, WITHOUT ROWID;
+
+-- Other names of events.
+CREATE TABLE aliases (
+    workspace INTEGER NOT NULL,
+    id        BLOB    NOT NULL,
+    event     BLOB    NOT NULL,
+    delivery  INTEGER NOT NULL, -- that showed it
+    PRIMARY KEY (workspace, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX aliases_by_event ON aliases (workspace, event);
+CREATE INDEX aliases_by_delivery ON aliases (workspace, delivery);
+
+-- +goose Down
+SELECT 1; -- migrations only grow
