@@ -1,10 +1,10 @@
 package campaignersim
 
 import (
-	"fmt"
 	"iter"
 	"math/rand/v2"
 	"sort"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -81,6 +81,8 @@ type history struct {
 	firstID  int64
 	contacts []Contact // some rows are of who is on the list now
 
+	firsts, lasts []string // names as addresses have them
+
 	index sync.Once
 	kinds map[Kind][]int32 // the rows of a kind
 }
@@ -94,6 +96,12 @@ func newHistory(o Options, end time.Time, lastID int64, contacts []Contact) *his
 	h := &history{seed: o.Seed, n: o.Bounces, begin: end.AddDate(-historyYears, 0, 0), contacts: contacts}
 	h.step = end.Sub(h.begin) / time.Duration(max(h.n, 1))
 	h.firstID = lastID - int64(h.n)*idsPerBounce
+	for _, name := range firstNames {
+		h.firsts = append(h.firsts, ascii(name))
+	}
+	for _, name := range lastNames {
+		h.lasts = append(h.lasts, ascii(name))
+	}
 	return h
 }
 
@@ -174,9 +182,9 @@ func (h *history) row(i int) Bounce {
 // person is somebody who was on the list once; several bounces may be of one. Nobody on the list has such an address.
 func (h *history) person(n int) (emailID int64, address string) {
 	m := contactMaker{Rand: rand.New(rand.NewPCG(h.seed^0xb0b, uint64(n)))}
-	first, last := ascii(pick(m.Rand, firstNames[:])), ascii(pick(m.Rand, lastNames[:]))
+	first, last := pick(m.Rand, h.firsts), pick(m.Rand, h.lasts)
 	domain, _ := m.domain()
-	address = fmt.Sprintf("%s.%s.%d@%s", first, last, n, domain)
+	address = first + "." + last + "." + strconv.Itoa(n) + "@" + domain
 	if m.IntN(25) == 0 {
 		address = strings.ToUpper(address[:1]) + address[1:]
 	}
