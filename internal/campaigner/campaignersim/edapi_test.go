@@ -26,11 +26,12 @@ type apiClient struct {
 	now      time.Time
 	careless bool // it does not read the first page again
 	pages    int
+	seen     map[string]bool // faults that pages showed
 }
 
 func serveAPI(t *testing.T, a *Account, faults ...string) *apiClient {
 	t.Helper()
-	c := &apiClient{t: t, server: NewServer(a, "sim-key"), now: time.Date(2026, 3, 1, 12, 0, 0, 5e8, time.UTC)}
+	c := &apiClient{t: t, server: NewServer(a, "sim-key"), now: time.Date(2026, 3, 1, 12, 0, 0, 5e8, time.UTC), seen: map[string]bool{}}
 	c.server.Now = func() time.Time { return c.now }
 	c.server.Sleep = func(_ context.Context, d time.Duration) { c.now = c.now.Add(d) }
 	if err := c.server.SetFaults(faults...); err != nil {
@@ -97,7 +98,11 @@ func (c *apiClient) walk(path string, size int, key func(map[string]any) string)
 		if l.PageNumber != number || len(l.Items) > l.PageSize || l.PageSize > size {
 			c.t.Fatalf("page %d of %d rows: %d, %d of %d", number, size, l.PageNumber, len(l.Items), l.PageSize)
 		}
+		c.look(l, size, key)
 		for _, item := range l.Items {
+			if _, known := found[key(item)]; !known && number == 1 && c.pages > 1 && len(found) > l.PageSize {
+				c.seen[ShiftingRows] = true // it was not there before
+			}
 			found[key(item)] = item
 		}
 		return l
@@ -111,6 +116,35 @@ func (c *apiClient) walk(path string, size int, key func(map[string]any) string)
 		read(1)
 	}
 	return found
+}
+
+// look notes which faults a page shows.
+func (c *apiClient) look(l listAnswer, size int, key func(map[string]any) string) {
+	if l.PageSize < size {
+		c.seen[SmallPages] = true
+	}
+	if l.Items == nil {
+		c.seen[NullItems] = true
+	}
+	last := ""
+	for _, item := range l.Items {
+		if item["BounceID"] == nil {
+			return // of what has no id, two may look alike
+		}
+		if key(item) == last {
+			c.seen[DuplicateRows] = true
+		}
+		last = key(item)
+		if item["EmailID"] == nil {
+			c.seen[MissingFields] = true
+		}
+		text, ok := item["BouncedAt"].(string)
+		if !ok {
+			c.seen[MixedTimeForms] = true
+		} else if _, err := time.Parse(time.RFC3339, strings.Replace(text, " ", "T", 1)); err != nil {
+			c.seen[ZonelessTimes] = true
+		}
+	}
 }
 
 func byBounceID(item map[string]any) string { return fmt.Sprint(int64(item["BounceID"].(float64))) }
@@ -167,6 +201,12 @@ func TestAPIFaults(t *testing.T) {
 			checkHistory(t, a, c.walk("Bounces", 150, byBounceID))
 			checkReports(t, c, a)
 			stats := c.server.Stats()
+			for _, f := range APIFaults[5:] {
+				want := slices.Contains(faults, f) || f == ZonelessTimes && slices.Contains(faults, MixedTimeForms)
+				if shuffled := f == DuplicateRows && slices.Contains(faults, ShiftingRows); c.seen[f] != want && !shuffled {
+					t.Errorf("%s was seen: %t, want %t", f, c.seen[f], want)
+				}
+			}
 			for _, f := range faults {
 				if refuses := slices.Index(APIFaults, f) < 5; refuses && stats.Faults[f] == 0 {
 					t.Errorf("%s hit nothing: %+v", f, stats)
@@ -272,6 +312,9 @@ func TestShiftingRowsHaveNoGaps(t *testing.T) {
 		}
 		take(1)
 		last := (rows + size - 1) / size
+		if total := take(2); last > 4 && size > 8 && (total < rows-size/4 || total >= rows) {
+			t.Errorf("%d rows by pages of %d: %d on the second page", rows, size, total)
+		}
 		for _, number := range rng.Perm(last - 1) {
 			take(number + 2)
 		}
