@@ -132,7 +132,7 @@ func (m *moment) set(raw []string) (msg, kind string) {
 	return "", ""
 }
 
-// UnmarshalJSON reads a moment in a body; an empty string is none.
+// UnmarshalJSON reads a moment in a body, as exactly as the stores keep it; an empty string is none.
 func (m *moment) UnmarshalJSON(b []byte) (err error) {
 	var s string
 	if json.Unmarshal(b, &s) != nil {
@@ -142,6 +142,7 @@ func (m *moment) UnmarshalJSON(b []byte) (err error) {
 		return nil
 	}
 	*m, err = parseMoment(s)
+	m.wall, m.exact = m.wall.Truncate(time.Microsecond), m.exact.Truncate(time.Microsecond)
 	return err
 }
 
