@@ -1,6 +1,7 @@
 package campaign
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -27,6 +28,9 @@ type Run struct {
 	UpdatedAt  time.Time
 }
 
+// MaxMails bounds the figures of a run, so that the sum over 900 runs of that size still fits.
+const MaxMails = 10_000_000_000_000_000
+
 // Validate names every bad field at once.
 func (r Run) Validate() error {
 	var bad []fault.Field
@@ -37,8 +41,8 @@ func (r Run) Validate() error {
 		bad = append(bad, fault.Field{Loc: []string{"body", "finished_at"}, Msg: "must not lie before started_at", Type: "range"})
 	}
 	for name, n := range map[string]*int64{"sent": r.Sent, "delivered": r.Delivered} {
-		if n != nil && *n < 0 {
-			bad = append(bad, fault.Field{Loc: []string{"body", name}, Msg: "must be 0 or more", Type: "range"})
+		if n != nil && (*n < 0 || *n > MaxMails) {
+			bad = append(bad, fault.Field{Loc: []string{"body", name}, Msg: fmt.Sprintf("must be from 0 to %d", int64(MaxMails)), Type: "range"})
 		}
 	}
 	return fault.Fields(bad...)

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"monterey/internal/fault"
 )
@@ -28,6 +29,9 @@ func readBody(w http.ResponseWriter, r *http.Request, v reflect.Value) (wrong []
 	}
 	if len(bytes.TrimSpace(body)) == 0 {
 		return nil, nil
+	}
+	if !utf8.Valid(body) { // which json.Valid lets pass, and Unmarshal would read as something else
+		return nil, fault.New(fault.Malformed, "the body is not valid UTF-8")
 	}
 	if !json.Valid(body) {
 		return nil, fault.New(fault.Malformed, "the body is not valid JSON")

@@ -351,6 +351,7 @@ func TestBodies(t *testing.T) {
 		{`[]`, 422, []string{"body"}},
 		{`{"name":"x"`, 400, nil},
 		{`{"name":"x"} trailing`, 400, nil},
+		{"{\"name\":\"Ren\xe9\"}", 400, nil},
 		{`{"name":"` + strings.Repeat("x", maxBody) + `"}`, 413, nil},
 	} {
 		a := ask(t, h, "POST", "/t-things/", tt.body, asEditor)

@@ -22,9 +22,12 @@ var momentForm = regexp.MustCompile(`^(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d)(:\d\d
 
 var errMoment = errors.New("must be a date-time (2026-01-31T09:30:00Z), one without a zone, or a date (2026-01-31)")
 
-// Times that can be told in RFC 3339.
+var errTooEarly = errors.New("must not lie before 0001-01-02")
+
+// Times that can be told in RFC 3339, and not be taken for the zero time, which means an open end: some clients send it for a
+// time that they forgot to set.
 var (
-	firstTime = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)
+	firstTime = time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC)
 	lastTime  = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 )
 
@@ -37,8 +40,11 @@ func parseMoment(s string) (moment, error) {
 	date, clock, seconds, zone := part[1], part[2], strings.ReplaceAll(part[3], ",", "."), part[4]
 	if clock == "" {
 		t, err := time.Parse("2006-01-02", date)
-		if err != nil || t.Before(firstTime) {
+		if err != nil {
 			return moment{}, errMoment
+		}
+		if t.Before(firstTime) {
+			return moment{}, errTooEarly
 		}
 		return moment{wall: t, day: true}, nil
 	}
@@ -47,16 +53,22 @@ func parseMoment(s string) (moment, error) {
 	}
 	text := date + "T" + clock + seconds
 	wall, err := time.Parse("2006-01-02T15:04:05", text)
-	if err != nil || wall.Before(firstTime) {
+	if err != nil {
 		return moment{}, errMoment
+	}
+	if wall.Before(firstTime) {
+		return moment{}, errTooEarly
 	}
 	m := moment{wall: wall}
 	if zone == "" {
 		return m, nil
 	}
 	t, err := time.Parse(time.RFC3339Nano, text+strings.ToUpper(strings.Replace(zone, " ", "+", 1)))
-	if err != nil || t.Before(firstTime) || t.After(lastTime.Add(time.Second)) {
+	if err != nil || t.After(lastTime.Add(time.Second)) {
 		return moment{}, errMoment
+	}
+	if t.Before(firstTime) {
+		return moment{}, errTooEarly
 	}
 	m.exact = t.UTC()
 	return m, nil
@@ -64,12 +76,12 @@ func parseMoment(s string) (moment, error) {
 
 func (m moment) given() bool { return !m.wall.IsZero() || !m.exact.IsZero() || m.day }
 
-// start is the moment's first instant in the zone, in UTC.
+// start is the moment's first instant in the zone, in UTC; lastTime at most.
 func (m moment) start(loc *time.Location) time.Time {
 	if !m.exact.IsZero() {
 		return m.exact
 	}
-	return firstAt(m.wall, loc)
+	return noLater(firstAt(m.wall, loc))
 }
 
 // end is where a half-open range up to the moment ends: a plain date is included.
@@ -77,10 +89,14 @@ func (m moment) end(loc *time.Location) time.Time {
 	if !m.day {
 		return m.start(loc)
 	}
-	if t := firstAt(m.wall.AddDate(0, 0, 1), loc); t.Before(lastTime) {
-		return t
+	return noLater(firstAt(m.wall.AddDate(0, 0, 1), loc))
+}
+
+func noLater(t time.Time) time.Time {
+	if t.After(lastTime) {
+		return lastTime
 	}
-	return lastTime
+	return t
 }
 
 // firstAt is the first instant at which a clock in the zone reads wall or later: where the clock is put back and reads wall
@@ -116,7 +132,7 @@ func (m *moment) set(raw []string) (msg, kind string) {
 	return "", ""
 }
 
-// UnmarshalJSON reads a moment in a body; an empty string is none.
+// UnmarshalJSON reads a moment in a body, as exactly as the stores keep it; an empty string is none.
 func (m *moment) UnmarshalJSON(b []byte) (err error) {
 	var s string
 	if json.Unmarshal(b, &s) != nil {
@@ -126,6 +142,7 @@ func (m *moment) UnmarshalJSON(b []byte) (err error) {
 		return nil
 	}
 	*m, err = parseMoment(s)
+	m.wall, m.exact = m.wall.Truncate(time.Microsecond), m.exact.Truncate(time.Microsecond)
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	validator "github.com/pb33f/libopenapi-validator"
 
 	"monterey/internal/auth"
@@ -238,6 +240,9 @@ func TestCampaignsAndRuns(t *testing.T) {
 	if made["provider_name"] != "campaigner" || made["discovered"] != false || made["status"] != nil {
 		t.Errorf("made %v", made)
 	}
+	if d := cmp.Diff(made, alice.do(200, "GET", path, nil)); d != "" {
+		t.Errorf("made and stored differ (-made +stored):\n%s", d)
+	}
 	alice.do(409, "POST", "/email-campaigns/", body)
 	bob.do(201, "POST", "/email-campaigns/", body)
 	if got := alice.do(200, "PUT", path, map[string]any{"status": "sent"}); got["status"] != "sent" || got["name"] != "Spring" {
@@ -250,12 +255,15 @@ func TestCampaignsAndRuns(t *testing.T) {
 			t.Errorf("%s: %d campaigns, want %d", query, len(got), n)
 		}
 	}
-	run := alice.do(201, "POST", "/campaign-runs/", map[string]any{"campaign_id": made["id"], "started_at": "2026-01-02T10:00:00", "sent": 9007199254740993})
-	if run["started_at"] != "2026-01-02T09:00:00Z" || run["delivered"] != nil {
+	run := alice.do(201, "POST", "/campaign-runs/", map[string]any{"campaign_id": made["id"], "started_at": "2026-01-02T10:00:00.123456789", "sent": 9007199254740993})
+	if run["started_at"] != "2026-01-02T09:00:00.123456Z" || run["delivered"] != nil {
 		t.Errorf("run: %v", run)
 	}
+	alice.do(422, "POST", "/campaign-runs/", map[string]any{"campaign_id": made["id"], "started_at": "2026-01-02", "sent": int64(math.MaxInt64)})
 	bob.do(404, "POST", "/campaign-runs/", map[string]any{"campaign_id": made["id"], "started_at": "2026-01-02"})
-	alice.do(200, "GET", "/campaign-runs/"+run["id"].(string), nil)
+	if d := cmp.Diff(run, alice.do(200, "GET", "/campaign-runs/"+run["id"].(string), nil)); d != "" {
+		t.Errorf("run made and stored differ (-made +stored):\n%s", d)
+	}
 	bob.do(404, "GET", "/campaign-runs/"+run["id"].(string), nil)
 	if n := len(alice.items("/campaign-runs/?campaign_id=" + made["id"].(string))); n != 1 {
 		t.Errorf("%d runs", n)

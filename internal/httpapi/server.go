@@ -80,9 +80,11 @@ func (a *api) handler() http.Handler {
 }
 
 func newAPI(cfg Config) *api {
-	if cfg.Now == nil {
-		cfg.Now = time.Now
+	now := cfg.Now
+	if now == nil {
+		now = time.Now
 	}
+	cfg.Now = func() time.Time { return now().Truncate(time.Microsecond) } // as exact as the stores keep it
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}

@@ -89,14 +89,16 @@ func (c calendar) first(y int, m time.Month, d, n int) time.Time {
 	return time.Date(y, m, d+n, 0, 0, 0, 0, time.UTC)
 }
 
-// dayStart is the first instant at which the zone's clock shows the date or a later one.
+// dayStart is the first instant at which the zone's clock shows the date or a later one. On the last day of a leap year
+// beyond a zone's table of changes (from 2040 on) ZoneBounds tells an end that has passed already; the offset is right, and
+// no rule changes the clock at new year, so that end is taken for a later one.
 func (c calendar) dayStart(date time.Time) int64 {
 	for t := date.Add(-30 * time.Hour); ; {
 		zt := t.In(c.zone)
 		_, offset := zt.Zone()
 		from, until := zt.ZoneBounds()
 		midnight := date.Unix() - int64(offset)
-		if until.IsZero() || midnight < until.Unix() {
+		if until.IsZero() || !until.After(t) || midnight < until.Unix() {
 			if from.IsZero() {
 				return midnight
 			}

@@ -165,13 +165,16 @@ type walk struct {
 	before [NumMetrics]uint64
 }
 
+// lastSecond is the last that RFC 3339 can write; no bucket is said to end later.
+var lastSecond = time.Date(9999, time.December, 31, 23, 59, 59, 0, time.UTC).Unix()
+
 func newWalk(s *subject, r Range, bounds []int64) *walk {
 	w := &walk{s: s, r: r, bounds: bounds, acc: NewAccumulator(counted), seen: NewAccumulator(firsts)}
 	from, to := r.seconds()
 	for i, start := range bounds[:len(bounds)-1] {
 		end := bounds[i+1]
 		w.out = append(w.out, Point{
-			BucketStart: time.Unix(start, 0).UTC(), BucketEnd: time.Unix(end, 0).UTC(),
+			BucketStart: time.Unix(start, 0).UTC(), BucketEnd: time.Unix(min(end, lastSecond), 0).UTC(),
 			Partial: start < from || end > to,
 		})
 	}
