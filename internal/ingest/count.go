@@ -95,8 +95,9 @@ type counted struct {
 	*readObject
 	id      event.ID // of a report: its own, or that of the stored event that it is of (see identify)
 	ordinal recipient.Ordinal
-	aliased bool // id is not its own
-	settled bool // it has its result
+	aliased bool       // id is not its own
+	settled bool       // it has its result
+	same    []*counted // further reports of its id (see groups)
 }
 
 func (c counted) set(r delivery.Result) { c.d.Results[c.index] = r }

@@ -64,11 +64,27 @@ func (c *counting) identify(ctx context.Context, tx WorkspaceTx, campaigns map[s
 	} else {
 		err = c.matchWebhooks(ctx, tx, groups)
 	}
+	for _, of := range groups {
+		for _, o := range of {
+			o.share()
+		}
+	}
 	c.reports = slices.DeleteFunc(c.reports, func(o counted) bool { return o.settled })
 	return err
 }
 
-// groups are the reports of campaigns that something was recovered of.
+// share lets the reports that have the id of this one follow it.
+func (o *counted) share() {
+	for _, s := range o.same {
+		s.id, s.aliased, s.settled = o.id, o.aliased, o.settled
+		if o.settled {
+			s.set(o.d.Results[o.index])
+		}
+	}
+}
+
+// groups are the reports of campaigns that something was recovered of; reports of one id are there once, and with it the
+// others.
 func (c *counting) groups(ctx context.Context, tx WorkspaceTx, campaigns map[string]campaign.ID) (map[group][]*counted, error) {
 	if c.source == event.Sync {
 		if err := tx.MarkRecovered(ctx, campaigns); err != nil {
@@ -79,13 +95,19 @@ func (c *counting) groups(ctx context.Context, tx WorkspaceTx, campaigns map[str
 	if err != nil || len(concerned) == 0 {
 		return nil, err
 	}
-	out := map[group][]*counted{}
+	out, first := map[group][]*counted{}, map[event.ID]*counted{}
 	for i := range c.reports {
 		o := &c.reports[i]
-		if id := campaigns[o.Report.CampaignRef]; concerned[id] {
-			k := group{id, o.Report.Type, o.ordinal}
-			out[k] = append(out[k], o)
+		id := campaigns[o.Report.CampaignRef]
+		if !concerned[id] {
+			continue
 		}
+		if f := first[o.id]; f != nil {
+			f.same = append(f.same, o)
+			continue
+		}
+		k := group{id, o.Report.Type, o.ordinal}
+		first[o.id], out[k] = o, append(out[k], o)
 	}
 	return out, nil
 }
@@ -142,7 +164,6 @@ func matchTwins(ctx context.Context, tx WorkspaceTx, k group, left []*counted) (
 			return nil, err
 		}
 	}
-	follow(left)
 	if k.kind != event.Open || !slices.ContainsFunc(left, func(o *counted) bool { return !o.aliased }) {
 		return nil, nil
 	}
@@ -191,7 +212,6 @@ func (c *counting) matchRecovered(ctx context.Context, tx WorkspaceTx, groups ma
 				return err
 			}
 		}
-		follow(left)
 		if k.kind == event.Open {
 			firstOpenOnly(left, len(events) > 0)
 		}
@@ -286,37 +306,17 @@ func alias(ctx context.Context, tx WorkspaceTx, o *counted, to event.ID) error {
 	return err
 }
 
-// follow gives reports that had the id of one that was aliased the same event.
-func follow(reports []*counted) {
-	to := map[event.ID]event.ID{}
-	for _, o := range reports {
-		if o.aliased {
-			to[o.readObject.id] = o.id
-		}
-	}
-	for _, o := range reports {
-		if id, ok := to[o.readObject.id]; ok {
-			o.id, o.aliased = id, true
-		}
-	}
-}
-
 // pair is a report and an event that are near each other, by their places.
 type pair struct{ report, event int }
 
-// nearest pairs reports and events of one group within nearness, the nearest first, each once. Reports of one id are one.
+// nearest pairs reports and events of one group within nearness, the nearest first, each once.
 func nearest(reports []*counted, events []Recovered, may func(*counted, Recovered) bool) []pair {
 	type candidate struct {
 		pair
 		apart time.Duration
 	}
 	var all []candidate
-	seen := map[event.ID]bool{}
 	for i, o := range reports {
-		if seen[o.id] {
-			continue
-		}
-		seen[o.id] = true
 		for j, e := range events {
 			apart := o.Report.OccurredAt.Sub(e.ID.Time()).Abs()
 			if apart <= nearness && o.Report.Link.Same(e.Link) && may(o, e) {
