@@ -210,6 +210,9 @@ func TestLater(t *testing.T) {
 	}{
 		{"a long wait", status(429, `{"Message": "too many"}`, "Retry-After", "31"), 1, 31 * time.Second, 31 * time.Second, "status 429: too many"},
 		{"a very long wait", status(503, "", "Retry-After", "99999999999999999999999"), 1, 24 * time.Hour, 24 * time.Hour, "status 503"},
+		{"a date in a year", status(429, "", "Retry-After", "Mon, 01 Mar 2027 10:00:00 GMT", "Date", "Sun, 01 Mar 2026 10:00:00 GMT"), 1, 24 * time.Hour, 24 * time.Hour,
+			"status 429"},
+		{"hung up every time", hangUp, 5, time.Minute, time.Minute, "no answer: EOF"},
 		{"attempts exhausted", status(500, ""), 5, time.Minute, time.Minute, "status 500"},
 		{"cut every time", cut, 5, time.Minute, time.Minute, "the answer was cut off: unexpected EOF"},
 		{"JSON cut every time", cutSilently, 5, time.Minute, time.Minute, "the answer ends inside its JSON, at byte 30"},
@@ -377,7 +380,7 @@ func TestRowFaultWithoutKey(t *testing.T) {
 
 func TestCancelled(t *testing.T) {
 	entered := make(chan struct{})
-	a := newAccount(t, nil, func(_ http.ResponseWriter, r *http.Request) {
+	a := newAccount(t, func(c *ClientConfig) { c.Attempts = 1 }, func(_ http.ResponseWriter, r *http.Request) {
 		close(entered)
 		<-r.Context().Done()
 	})
