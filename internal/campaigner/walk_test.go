@@ -231,6 +231,16 @@ func TestWalkHiddenLoss(t *testing.T) {
 				b.ids = append(b.ids, 26)
 			}
 		}, asks: "[1/10 2/10 3/10 4/10 1/10 2/10 3/10]"},
+		{name: "a row taken away as pages become smaller", before: func(b *book, n int) {
+			switch n {
+			case 2:
+				b.size = 4
+			case 3:
+				b.ids = b.ids[3:] // 11 is now on what was read of page 1
+			case 4:
+				b.ids = append(b.ids, 26, 27, 28)
+			}
+		}, asks: "[1/10 2/10 3/4 4/4 5/4 6/4 7/4 1/4 2/4 3/4 4/4 5/4 6/4 7/4]"},
 		{name: "less than a page taken away in a pause", stopAt: 3, resume: func(b *book) {
 			b.ids = append(b.ids[9:], numbers(26, 40)...)
 		}, asks: "[1/10 2/10 3/10 2/10 3/10 4/10 1/10]"},
