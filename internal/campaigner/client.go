@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -88,6 +89,11 @@ func (c *ClientConfig) setDefaults() {
 	if c.Sleep == nil {
 		c.Sleep = sleepFor
 	}
+}
+
+// Format is for every verb of fmt: fields that are not exported would print the key in spite of its own Format.
+func (c Client) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "campaigner client of "+c.config.BaseURL) // f keeps its errors itself
 }
 
 // Close ends the connections that are kept for further calls.

@@ -1,5 +1,8 @@
-// Package campaigner speaks with Campaigner, the first provider: it owns how the provider's webhooks are read. Storing
-// what they say, checking their keys and counting are internal/ingest's.
+// Package campaigner speaks with Campaigner, the first provider: it owns how the provider's webhooks are read, and the client
+// of its API. Storing what they say, checking webhook keys and counting are internal/ingest's; when to ask the API is for
+// jobs to say.
+//
+// # Webhooks
 //
 // A body goes through Webhook twice. Open, while the provider waits, splits it syntactically, finds the webhook keys of
 // its objects and makes the copy that is kept, without them. Decode, later and beside the writing, turns the kept copy
@@ -16,4 +19,10 @@
 //   - null, and a text of white space alone, is as good as absent.
 //   - Ids are texts or whole numbers: 123 and "123" are one. A number with a fraction or an exponent, as 1.0 or 1e3, is no
 //     id and quarantines the object: some program took it through a float, so its digits cannot be relied on.
+//
+// # API
+//
+// A Client asks one account, within a Limit that all jobs of the account share (Limits). Values are read as liberally as
+// in webhooks; a row with a value that cannot be read says so in its Fault and costs neither the page nor the walk. Walk
+// reads a list to its end, though rows shift from page to page meanwhile, and can be resumed after any page.
 package campaigner

@@ -66,7 +66,7 @@ func (k Key) clean(s string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(k.blank(s), "\ufffd"))
-	s = strings.TrimSpace(k.blank(s))
+	s = strings.TrimSpace(s)
 	if len(s) <= maxQuoted {
 		return s
 	}

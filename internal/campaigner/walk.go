@@ -23,25 +23,26 @@ type Cursor struct {
 	Page     int       `json:"page,omitempty"`      // to read next, from 1
 	Answers  int       `json:"answers,omitempty"`   // of the pass
 	Read     int64     `json:"read,omitempty"`      // rows of the pass, without those of the page before
-	Total    *int64    `json:"total,omitempty"`     // rows that the provider counts, as it said last; nil = unknown
+	Begun    *int64    `json:"begun,omitempty"`     // rows that the provider counted when the pass began; nil = unknown
+	Total    *int64    `json:"total,omitempty"`     // rows that it counts, as it said last; nil = unknown
 	Fresh    int64     `json:"fresh,omitempty"`     // rows of the pass that were new to the visitor
 	Whole    bool      `json:"whole,omitempty"`     // a later pass reads everything, not only while there are new rows
 	Shaken   bool      `json:"shaken,omitempty"`    // rows may have been missed in this pass
 	First    string    `json:"first,omitempty"`     // the first and the last row of the page before Page
 	Last     string    `json:"last,omitempty"`
 	Mark     time.Time `json:"mark,omitzero"` // Date of the first answer: from here the next sync goes on; zero = not said
-	// Missing is how many rows more the provider counted than the last whole pass read. Once a walk is done, either that
-	// count is wrong, or there are rows that it does not give.
+	// Missing is how many rows more the provider counted when the last whole pass began than that pass read. Once a walk is
+	// done, either that count is wrong, or there are rows that it does not give.
 	Missing int64 `json:"missing,omitempty"`
 	Done    bool  `json:"done,omitempty"`
 }
 
-// lacking is how many rows the provider counts beyond those that were read.
-func (c Cursor) lacking() int64 {
-	if c.Total == nil {
+// beyond is how many rows a count is beyond those that were read.
+func (c Cursor) beyond(count *int64) int64 {
+	if count == nil {
 		return 0
 	}
-	return max(*c.Total-c.Read, 0)
+	return max(*count-c.Read, 0)
 }
 
 // Walk reads all pages of a list, from the one that the cursor names, and gives each with rows to visit, with the cursor
@@ -134,7 +135,7 @@ func (w *walk[T]) pastTheEnd(err error) bool {
 	if !ok || e.Status != http.StatusNotFound && e.Status != http.StatusBadRequest {
 		return false
 	}
-	return w.Page > 1 && (w.again || w.Total == nil || w.lacking() == 0 || int64(w.Page-1)*int64(w.PageSize) >= *w.Total)
+	return w.Page > 1 && (w.again || w.Total == nil || w.beyond(w.Total) == 0 || int64(w.Page-1)*int64(w.PageSize) >= *w.Total)
 }
 
 // take moves the cursor past a page.
@@ -154,17 +155,18 @@ func (w *walk[T]) take(p Page[T]) (move, error) {
 			came++
 		}
 	}
-	w.count(p, came)
 	if p.Size > 0 && p.Size < w.PageSize && w.shrink(number, p.Size) {
+		w.count(p, 0)
 		return back, nil
 	}
+	grown := w.count(p, came)
 	if w.again {
 		w.again = false
 		w.Shaken = w.Shaken || !keys[w.First] && !keys[w.Last]
 		w.remember(p, keys)
 		return back, nil
 	}
-	same := len(keys) > 0 && came == len(keys) && came == len(w.before)
+	same := came > 0 && came == len(keys) && came == len(w.before) && grown < int64(came)
 	if !same {
 		w.Read += int64(len(p.Items) - came)
 	}
@@ -192,19 +194,23 @@ func (w *walk[T]) shrink(number, size int) bool {
 	return true
 }
 
-// count notes what the answer's total says of rows that were missed.
-func (w *walk[T]) count(p Page[T], came int) {
+// count notes what the answer's total says of rows that were missed, and tells how much it has grown.
+func (w *walk[T]) count(p Page[T], came int) (grown int64) {
 	if len(p.Items) == 0 && p.Total == nil {
-		return // an empty page that says nothing
+		return 0 // an empty page that says nothing
 	}
-	grown := int64(0)
 	if p.Total != nil && w.Total != nil {
 		grown = *p.Total - *w.Total
 	}
+	// A page that came again as a whole is looked at by ends.
 	if p.Total == nil || grown < 0 || int64(came) > grown && came < len(w.before) {
 		w.Shaken = true
 	}
+	if w.Begun == nil {
+		w.Begun = p.Total
+	}
 	w.Total = p.Total
+	return grown
 }
 
 func (w *walk[T]) remember(p Page[T], keys map[string]bool) {
@@ -241,7 +247,7 @@ func (w *walk[T]) ends(p Page[T], number int, same bool) (bool, error) {
 	}
 	w.empties, w.repeated = 0, 0
 	isShort := p.Size > 0 && len(p.Items) < p.Size
-	return isShort && !w.counted(p, number) && w.lacking() == 0, nil
+	return isShort && !w.counted(p, number) && w.beyond(w.Total) == 0, nil
 }
 
 // counted says whether the provider counts rows beyond so many pages.
@@ -258,7 +264,7 @@ func (w *walk[T]) counted(p Page[T], pages int) bool {
 // endPass ends the walk, or begins the next pass.
 func (w *walk[T]) endPass() {
 	if w.Whole || w.Pass == 1 {
-		w.Missing = w.lacking()
+		w.Missing = w.beyond(w.Begun)
 		w.Shaken = w.Shaken || w.Missing > 0
 	}
 	if w.Pass == 1 {
@@ -270,6 +276,6 @@ func (w *walk[T]) endPass() {
 		return
 	}
 	w.Pass, w.Page, w.Whole, w.Shaken = w.Pass+1, 1, w.Shaken, false
-	w.Answers, w.Read, w.Fresh, w.First, w.Last = 0, 0, 0, "", ""
+	w.Answers, w.Read, w.Fresh, w.Begun, w.First, w.Last = 0, 0, 0, nil, "", ""
 	w.before, w.empties, w.repeated = nil, 0, 0
 }
