@@ -3,6 +3,7 @@
 package store
 
 import (
+	"monterey/internal/account"
 	"monterey/internal/campaign"
 	"monterey/internal/delivery"
 	"monterey/internal/event"
@@ -28,6 +29,7 @@ type Store interface {
 	event.Store
 	delivery.Store
 	suppression.Store
+	account.Store
 	rollup.Store
 	ingest.Store
 }

@@ -51,6 +51,11 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		"Inbox":             testInbox,
 		"Deliveries":        testDeliveries,
 		"Suppressions":      testSuppressions,
+		"ImportAccounts":    testImportAccounts,
+		"ImportFails":       testImportAccountsFails,
+		"ManyAccounts":      testManyAccounts,
+		"ListAccounts":      testListAccounts,
+		"AccountNumbers":    testAccountNumbers,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
