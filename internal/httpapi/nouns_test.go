@@ -51,7 +51,7 @@ func openSite(t *testing.T, change func(*Config)) *site {
 		t.Fatal(err)
 	}
 	cfg := Config{Auth: who, Workspaces: store, Connections: store, Campaigns: store,
-		Statistics: store, Deliveries: still{}, Keys: keys}
+		Statistics: store, Accounts: store, Deliveries: still{}, Keys: keys}
 	if change != nil {
 		change(&cfg)
 	}
