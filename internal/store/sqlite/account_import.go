@@ -12,7 +12,7 @@ import (
 
 // accountChunk is how many rows of accounts one transaction changes. The writer is shared with ingest, which must not wait
 // longer than 250 ms.
-const accountChunk = 1000
+const accountChunk = 500
 
 // accountImport is one import into the directory of a workspace. All or nothing, yet in short transactions: the entries are
 // first staged in a file of their own (stagedAccounts), however slowly they come. Then what differs from the directory is written,

@@ -90,6 +90,16 @@ func TestImportThatDies(t *testing.T) {
 	}
 }
 
+func TestImportDeletesWhatItRemoved(t *testing.T) {
+	f := newFixture(t, 1, 1, 1)
+	for _, rows := range []iter.Seq2[account.Entry, error]{accountRange(0, 50, 1), accountRange(20, 60, 1)} {
+		if _, err := f.ImportAccounts(context.Background(), f.caller, rows, true); err != nil {
+			t.Fatal(err)
+		}
+		f.checkSettled()
+	}
+}
+
 // checkSettled looks for rows that nobody sees.
 func (f *fixture) checkSettled() {
 	f.t.Helper()
