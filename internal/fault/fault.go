@@ -31,6 +31,7 @@ type Field struct {
 	Loc  []string // where: ["query","granularity"], ["body","name"], ["path","id"], ["header","workspace_id"]
 	Msg  string   // what is wrong and what would do
 	Type string   // a stable kind, as "enum", "range", "unknown", "missing", "format"
+	Line int64    // of a file that was sent, from 1; 0 = the field is in none
 }
 
 // Error is a fault. Message is safe to show; Err is not and may be nil.

@@ -36,9 +36,9 @@ type checker interface {
 	check(e env) ([]fault.Field, error)
 }
 
-// rawReader is an input that reads the request's body itself, up to limit bytes.
+// rawReader is an input that reads the request's body itself, or makes ready to, up to a bound that env has.
 type rawReader interface {
-	read(w http.ResponseWriter, r *http.Request, limit int64) error
+	read(w http.ResponseWriter, r *http.Request, e env) error
 }
 
 type inputChecker interface {
@@ -51,7 +51,8 @@ type env struct {
 	zone         func() (*time.Location, error) // the workspace's
 	filter       string                         // what the list is filtered and sorted by, for cursors
 	allowPrivate bool                           // a provider may be at a private address
-	maxRaw       int64                          // bytes of a body that the input reads itself
+	maxWebhook   int64                          // bytes of a webhook's body
+	maxImport    int64                          // bytes of a file
 }
 
 var checkerType = reflect.TypeFor[checker]()
@@ -148,7 +149,7 @@ func (b *binder) bind(in any, w http.ResponseWriter, r *http.Request, op *operat
 		wrong = append(wrong, bad...)
 	}
 	if in, ok := in.(rawReader); ok && len(wrong) == 0 {
-		if err := in.read(w, r, e.maxRaw); err != nil {
+		if err := in.read(w, r, e); err != nil {
 			return nil, err
 		}
 	}

@@ -38,6 +38,9 @@ func populate(alice client) (ids map[string]string, all []string) {
 	if err := alice.store.PutUser(alice.Context(), user); err != nil {
 		alice.Fatal(err)
 	}
+	if a := ask(alice.T, alice.http, "POST", "/accounts/import", "account_number,email\nalice-account,alice-account@example.com", "Authorization: Bearer "+alice.token); a.Code != 200 {
+		alice.Fatal(a.Code, a.Body)
+	}
 	alice.do(201, "POST", "/workspace-memberships/", map[string]any{"user_id": user.ID.String(), "role": "viewer"})
 	ids["/workspace-memberships/"] = user.ID.String()
 
@@ -164,7 +167,7 @@ func TestNobodySeesAnothersRows(t *testing.T) {
 			queries := []string{""}
 			for _, p := range op.Parameters {
 				for name, value := range map[string]string{"campaign_id": ids["/email-campaigns/"], "provider_campaign_id": "4711",
-					"recipient_email": "alice-bounce@example.com", "email": "alice-bounce@example.com", "search": "alice"} {
+					"recipient_email": "alice-bounce@example.com", "email": "alice-bounce@example.com", "search": "alice", "account_number": "alice-account"} {
 					if p.In == "query" && p.Name == name {
 						queries = append(queries, "?"+name+"="+value)
 					}

@@ -53,7 +53,7 @@ func openSite(t *testing.T, change func(*Config)) *site {
 		t.Fatal(err)
 	}
 	cfg := Config{Auth: who, Workspaces: store, Connections: store, Campaigns: store,
-		Statistics: store, Tasks: store, Deliveries: still{}, Keys: keys}
+		Statistics: store, Tasks: store, Accounts: store, Deliveries: still{}, Keys: keys}
 	if change != nil {
 		change(&cfg)
 	}

@@ -75,7 +75,8 @@ func serve[I, O any](a *api, op *operation, b *binder, h func(context.Context, c
 	if err != nil {
 		return err
 	}
-	e := env{now: a.Now().UTC(), allowPrivate: a.AllowPrivateProviders, maxRaw: a.MaxWebhookBytes, zone: func() (*time.Location, error) { return time.UTC, nil }}
+	e := env{now: a.Now().UTC(), allowPrivate: a.AllowPrivateProviders, maxWebhook: a.MaxWebhookBytes, maxImport: a.MaxImportBytes,
+		zone: func() (*time.Location, error) { return time.UTC, nil }}
 	if c.Caller != (workspace.Caller{}) {
 		e.zone = func() (*time.Location, error) { return a.zone(r.Context(), c.Caller) }
 	}

@@ -28,6 +28,7 @@ type problemField struct {
 	Loc  []string `json:"loc" doc:"Where the field is" example:"query,granularity"`
 	Msg  string   `json:"msg" doc:"What is wrong with it" example:"must be hour, day, week or month"`
 	Type string   `json:"type" doc:"The kind of mistake" example:"enum"`
+	Line int64    `json:"line,omitempty" doc:"In a file that was sent: the line, from 1"`
 }
 
 var statusOf = map[fault.Code]int{

@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"monterey/internal/account"
 	"monterey/internal/campaign"
 	"monterey/internal/delivery"
 	"monterey/internal/event"
@@ -47,6 +48,7 @@ type Config struct {
 	Suppressions suppression.Store
 	Statistics   rollup.Store
 	Tasks        task.Store
+	Accounts     account.Store
 	Intake       Intake
 	Replayer     Replayer
 	Keys         *provider.Keys
@@ -62,6 +64,7 @@ type Config struct {
 	CORSOrigins           []string // "*" = all
 	AllowPrivateProviders bool     // base_url of a connection may be http, loopback or private
 	MaxWebhookBytes       int64    // of a webhook's body, packed and unpacked; 0 = 10 MiB
+	MaxImportBytes        int64    // of an imported file; 0 = 256 MiB
 }
 
 type api struct {
@@ -94,6 +97,9 @@ func newAPI(cfg Config) *api {
 	if cfg.MaxWebhookBytes == 0 {
 		cfg.MaxWebhookBytes = 10 << 20
 	}
+	if cfg.MaxImportBytes == 0 {
+		cfg.MaxImportBytes = 256 << 20
+	}
 	a := &api{Config: cfg, router: newRouter(cfg.Log)}
 	a.huma = newHuma(a.router, cfg.Version)
 	a.routes()
@@ -119,4 +125,5 @@ func (a *api) routes() {
 	a.statisticsRoutes()
 	a.taskRoutes()
 	a.backfillRoutes()
+	a.accountRoutes()
 }

@@ -35,8 +35,8 @@ type receivedWire struct {
 // webhookInput is the unpacked body.
 type webhookInput struct{ body []byte }
 
-func (in *webhookInput) read(w http.ResponseWriter, r *http.Request, limit int64) (err error) {
-	in.body, err = unpacked(http.MaxBytesReader(w, r.Body, limit), limit)
+func (in *webhookInput) read(w http.ResponseWriter, r *http.Request, e env) (err error) {
+	in.body, err = unpacked(http.MaxBytesReader(w, r.Body, e.maxWebhook), e.maxWebhook)
 	return err
 }
 

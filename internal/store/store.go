@@ -3,6 +3,7 @@
 package store
 
 import (
+	"monterey/internal/account"
 	"monterey/internal/bounce"
 	"monterey/internal/campaign"
 	"monterey/internal/delivery"
@@ -31,6 +32,7 @@ type Store interface {
 	delivery.Store
 	bounce.Store
 	suppression.Store
+	account.Store
 	rollup.Store
 	task.Store
 	ingest.Store

@@ -49,6 +49,7 @@ type Store struct {
 	queue      *jobs.Queue[*sql.Tx]
 	packer     *zstd.Encoder
 	unpacker   *zstd.Decoder
+	importing  chan struct{} // holds one while an import changes an account directory
 
 	mu             sync.Mutex
 	nums           map[workspace.ID]workspaceRow // immutable facts of workspaces; filled as they are asked for
@@ -66,7 +67,7 @@ type workspaceRow struct {
 // Open opens the main file at path, making it when it is not there. It does not migrate (see Migrate) and does not open
 // the inbox (see OpenInbox): commands work beside a running server.
 func Open(path string, now func() time.Time) (*Store, error) {
-	s := &Store{now: now, path: path, nums: map[workspace.ID]workspaceRow{},
+	s := &Store{now: now, path: path, nums: map[workspace.ID]workspaceRow{}, importing: make(chan struct{}, 1),
 		recipients:   &recipientCache{known: map[recipientKey]recipient.Ordinal{}},
 		workspaceIDs: map[int64]workspace.ID{}, connectionIDs: map[int64]provider.ID{}, connectionNums: map[provider.ID]int64{}}
 	var err error
@@ -107,12 +108,17 @@ func openFile(path string, write bool, cacheKiB, checkpoint int) (*sql.DB, error
 	} else {
 		q.Add("_pragma", "query_only(ON)")
 	}
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String())
+	db, err := sql.Open("sqlite", fileURI(path, q))
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: open %s: %w", filepath.Base(path), err)
 	}
 	db.SetConnMaxIdleTime(0)
 	return db, nil
+}
+
+// fileURI names a file to SQLite.
+func fileURI(path string, q url.Values) string {
+	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
 }
 
 // Close ends the use of both files. What was accepted is on disk already.
@@ -156,7 +162,7 @@ func (s *Store) migrations() (*goose.Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: migrations: %w", err)
 	}
-	jobTables := goose.NewGoMigration(5, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
+	jobTables := goose.NewGoMigration(6, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
 		return jobs.Migrate(ctx, riversqlite.New(s.writer), tx)
 	}}, nil)
 	p, err := goose.NewProvider(goose.DialectSQLite3, s.writer, files, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(jobTables))

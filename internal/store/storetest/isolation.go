@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"monterey/internal/account"
 	"monterey/internal/bounce"
 	"monterey/internal/campaign"
 	"monterey/internal/delivery"
@@ -42,6 +43,7 @@ func fill(t *testing.T, s store.Store, n byte) things {
 	th.campaign = addCampaign(t, s, th.caller, "the same id at the provider")
 	th.run = addRun(t, s, th.caller, th.campaign.ID, "the same run", 1)
 	th.conn = addConnection(t, s, th.caller, w.ID.String())
+	addAccounts(t, s, th.caller, "the-same-number the-same-address")
 	return th
 }
 
@@ -85,6 +87,8 @@ func lists(ctx context.Context, s store.Store, c workspace.Caller) (totals map[s
 	put("ListCampaigns", campaigns.Total, err)
 	runs, err := s.ListRuns(ctx, c, nil, everything)
 	put("ListRuns", runs.Total, err)
+	held, err := s.ListAccounts(ctx, c, account.ListParams{Params: everything})
+	put("ListAccounts", held.Total, err)
 	return totals, faults
 }
 
@@ -146,6 +150,8 @@ func testMissingWorkspace(t *testing.T, s store.Store) {
 		_, all["AsOf"] = s.AsOf(ctx, c)
 		_, all["ListSuppressions"] = s.ListSuppressions(ctx, c, suppression.ListParams{Params: everything})
 		_, all["CheckSuppressions"] = s.CheckSuppressions(ctx, c, []string{"a@example.com"})
+		_, all["AccountNumbers"] = s.AccountNumbers(ctx, c, []string{"a@example.com"})
+		_, all["ImportAccounts"] = s.ImportAccounts(ctx, c, func(func(account.Entry, error) bool) {}, true)
 		_, all["IdentityKey"] = s.IdentityKey(ctx, c.Workspace())
 		_, all["Connection"] = s.Connection(ctx, c.Workspace(), th.conn.ID)
 		all["Snapshot"] = s.Snapshot(ctx, c, func(rollup.View) error { return nil })
@@ -169,8 +175,9 @@ func testUnknownSort(t *testing.T, s store.Store) {
 		_, connections := s.ListConnections(ctx, c, p)
 		_, campaigns := s.ListCampaigns(ctx, c, campaign.Filter{}, p)
 		_, runs := s.ListRuns(ctx, c, nil, p)
+		_, accounts := s.ListAccounts(ctx, c, account.ListParams{Params: p})
 		for name, err := range map[string]error{"ListWorkspaces": workspaces, "ListMembers": members, "ListKeys": keys,
-			"ListConnections": connections, "ListCampaigns": campaigns, "ListRuns": runs} {
+			"ListConnections": connections, "ListCampaigns": campaigns, "ListRuns": runs, "ListAccounts": accounts} {
 			wantFault(t, name+" by "+field, err, fault.Invalid)
 		}
 	}

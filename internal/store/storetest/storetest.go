@@ -59,6 +59,11 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		"HistoryChanges":    testHistoryChanges,
 		"HistoryFaults":     testHistoryFaults,
 		"HistorySuppresses": testHistorySuppresses,
+		"ImportAccounts":    testImportAccounts,
+		"ImportFails":       testImportAccountsFails,
+		"ManyAccounts":      testManyAccounts,
+		"ListAccounts":      testListAccounts,
+		"AccountNumbers":    testAccountNumbers,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}

@@ -1,6 +1,6 @@
 -- +goose Up
 
--- Long work. Its jobs are in River's own tables (migration 5).
+-- Long work. Its jobs are in River's own tables (migration 6).
 CREATE TABLE tasks (
     workspace    INTEGER NOT NULL,
     id           BLOB    NOT NULL,
