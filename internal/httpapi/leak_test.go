@@ -25,7 +25,7 @@ import (
 )
 
 // populate gives Alice's workspace a row of every kind; the ids come back by the path that they belong to.
-func populate(alice client) (ids map[string]string, all []string) {
+func populate(alice client, ws workspace.ID) (ids map[string]string, all []string) {
 	alice.Helper()
 	id := func(answer map[string]any) string { return answer["id"].(string) }
 	ids = map[string]string{}
@@ -40,6 +40,15 @@ func populate(alice client) (ids map[string]string, all []string) {
 	}
 	alice.do(201, "POST", "/workspace-memberships/", map[string]any{"user_id": user.ID.String(), "role": "viewer"})
 	ids["/workspace-memberships/"] = user.ID.String()
+
+	history := []bounce.Historical{{ProviderEventID: "alice-bounce-id", Address: "alice-bounce@example.com", OccurredAt: moment1, Class: bounce.Hard,
+		Detail: bounce.Detail{Reason: "alice-reason"}}}
+	if _, err := alice.store.PutBounces(alice.Context(), workspace.System(ws), provider.Campaigner, history); err != nil {
+		alice.Fatal(err)
+	}
+	if got := alice.items("/historical-bounces/"); len(got) != 1 || !strings.Contains(fmt.Sprint(got), "alice-reason") {
+		alice.Fatalf("Alice's history: %v", got)
+	}
 
 	for path, id := range map[string]uuid.UUID{"/campaign-events/": click.ID.UUID, "/bounce-events/": bounced.ID.UUID, "/webhook-deliveries/": arrived.ID.UUID} {
 		ids[path] = id.String()
@@ -147,7 +156,7 @@ func TestNobodySeesAnothersRows(t *testing.T) {
 	alice, bob := s.newWorkspace("alice-workspace", workspace.Admin), s.newWorkspace("Bob's", workspace.Admin)
 	alicesID := alice.do(200, "GET", "/auth/me", nil)["memberships"].([]any)[0].(map[string]any)["workspace_id"].(string)
 	*alices.ws = workspace.ID{UUID: uuid.MustParse(alicesID)}
-	ids, all := populate(alice)
+	ids, all := populate(alice, *alices.ws)
 	ids["/workspaces/"] = alicesID
 	secret := regexp.MustCompile(`(?i)alice|192\.0\.2\.7|` + strings.Join(append(all, alicesID), "|"))
 	before := alice.everything(ids)
@@ -161,7 +170,7 @@ func TestNobodySeesAnothersRows(t *testing.T) {
 			queries := []string{""}
 			for _, p := range op.Parameters {
 				for name, value := range map[string]string{"campaign_id": ids["/email-campaigns/"], "provider_campaign_id": "4711",
-					"recipient_email": "alice-bounce@example.com", "email": "alice-bounce@example.com", "search": "alice"} {
+					"recipient_email": "alice-bounce@example.com", "email": "alice-bounce@example.com", "search": "alice", "account_number": "alice-account"} {
 					if p.In == "query" && p.Name == name {
 						queries = append(queries, "?"+name+"="+value)
 					}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"monterey/internal/bounce"
 	"monterey/internal/campaign"
 	"monterey/internal/delivery"
 	"monterey/internal/event"
@@ -42,6 +43,7 @@ type Config struct {
 	Connections  provider.Store
 	Campaigns    campaign.Store
 	Events       event.Store
+	Bounces      bounce.Store // the provider's history
 	Deliveries   delivery.Store
 	Suppressions suppression.Store
 	Statistics   rollup.Store
@@ -110,6 +112,7 @@ func (a *api) routes() {
 	a.eventRoutes()
 	a.webhookRoutes()
 	a.bounceRoutes()
+	a.historicalRoutes()
 	a.suppressionRoutes()
 	a.deliveryRoutes()
 	a.statisticsRoutes()

@@ -101,6 +101,17 @@ func newBounceQuery(ctx context.Context, v *view, key []byte, p bounce.ListParam
 		return nil, err
 	}
 	q.nothing = q.nothing || q.from >= q.to
+	if q.changes() {
+		var oldest int64
+		err := q.each(ctx, func(r row) error { return r.Scan(&oldest) },
+			"SELECT updated_at FROM historical_bounces WHERE workspace = ? ORDER BY updated_at LIMIT 1", v.ws)
+		if err != nil {
+			return nil, err
+		}
+		if q.since <= oldest { // chooses all
+			q.since, q.UpdatedFrom = 0, time.Time{}
+		}
+	}
 	if q.changes() && !q.byUpdate() && q.ordinals == nil {
 		q.lately, err = q.fewUpdates(ctx)
 	}
@@ -185,8 +196,8 @@ func (q *bounceQuery) desc() bool {
 }
 
 // compare is the order asked for.
-func (q *bounceQuery) compare(a, b storedBounce) int {
-	d := bytes.Compare(a.place, b.place)
+func (q *bounceQuery) compare(a, b bounce.Historical) int {
+	d := cmp.Or(a.OccurredAt.Compare(b.OccurredAt), bytes.Compare(a.ID.UUID[:], b.ID.UUID[:]))
 	if q.byUpdate() {
 		d = a.UpdatedAt.Compare(b.UpdatedAt)
 	}
@@ -207,12 +218,10 @@ func (q *bounceQuery) page(ctx context.Context) ([]bounce.Historical, error) {
 	if err := q.each(ctx, b.scan, text, args...); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(b.rows, q.compare) // SQLite gives them so, but does not promise it of a join
-	out := make([]bounce.Historical, len(b.rows))
-	for i := range b.rows {
-		out[i] = b.rows[i].Historical
+	if !slices.IsSortedFunc(b.rows, q.compare) { // SQLite gives them so, but does not promise it of a join
+		slices.SortFunc(b.rows, q.compare)
 	}
-	return out, nil
+	return b.rows, nil
 }
 
 // narrow moves the bounds to where the page begins, and says how many rows come before it from there.
@@ -263,7 +272,9 @@ func (q *bounceQuery) source() (table string, w where) {
 		table = " INDEXED BY historical_bounces_by_class"
 		w.add("b.class = ?", q.classes[0])
 	}
-	w.add("b.place >= ? AND b.place < ?", q.first, q.last)
+	if !q.byUpdate() || !q.From.IsZero() || !q.To.IsZero() {
+		w.add("b.place >= ? AND b.place < ?", q.first, q.last)
+	}
 	w.append(updates)
 	return bounceTable + table, w
 }
@@ -304,9 +315,8 @@ func (q *bounceQuery) order(alias string) string {
 	return order
 }
 
-// bounceColumns are what bounceBatch reads, of bounces b and addresses a.
-const bounceColumns = `b.place, b.provider, b.provider_event_id, b.ordinal | (b.class << 32) | (b.smtp_code << 40), b.updated_at, b.enhanced_code, b.label, b.reason,
-	b.ndr_code, b.status, coalesce(a.address, '')`
+// bounceColumns are what bounceBatch reads, of bounces b and addresses a. Every column costs: the small numbers come as one.
+const bounceColumns = "b.place, b.provider, b.provider_event_id, b.ordinal | (b.class << 32), b.updated_at, b.reason, b.facts, coalesce(a.address, '')"
 
 const bounceAddress = " LEFT JOIN addresses a ON a.workspace = b.workspace AND a.ordinal = b.ordinal"
 
@@ -322,18 +332,19 @@ func (q *bounceQuery) rowsSQL(skip int) (text string, args []any) {
 
 // bounceBatch reads rows of historical bounces.
 type bounceBatch struct {
-	rows []storedBounce
+	rows  []bounce.Historical
+	known factsReader
 
 	// One row is scanned into these, the same for every row: new variables would cost an allocation each.
-	dest                                                        []any
-	place                                                       sql.RawBytes
-	small, updated                                              int64
-	provider, id, enhanced, label, reason, ndr, status, address string
+	dest                   []any
+	place, provider, facts sql.RawBytes
+	small, updated         int64
+	id, reason, address    string
 }
 
 func newBounceBatch(n int) *bounceBatch {
-	b := &bounceBatch{rows: make([]storedBounce, 0, n)}
-	b.dest = []any{&b.place, &b.provider, &b.id, &b.small, &b.updated, &b.enhanced, &b.label, &b.reason, &b.ndr, &b.status, &b.address}
+	b := &bounceBatch{rows: make([]bounce.Historical, 0, n), known: factsReader{}}
+	b.dest = []any{&b.place, &b.provider, &b.id, &b.small, &b.updated, &b.reason, &b.facts, &b.address}
 	return b
 }
 
@@ -341,14 +352,22 @@ func (b *bounceBatch) scan(r row) error {
 	if err := r.Scan(b.dest...); err != nil {
 		return err
 	}
-	place := bouncePlace(bytes.Clone(b.place))
-	at, id := place.split()
-	b.rows = append(b.rows, storedBounce{place: place, Historical: bounce.Historical{
-		ID: id, Provider: provider.Name(b.provider), ProviderEventID: b.id, Recipient: recipient.Ordinal(b.small), Address: b.address, OccurredAt: at,
-		Class: bounce.Class(b.small >> 32), Detail: bounce.Detail{SMTPCode: int(b.small >> 40), EnhancedCode: b.enhanced, Label: b.label, Reason: b.reason},
-		NDRCode: b.ndr, Status: b.status, UpdatedAt: fromMicros(b.updated), AccountNumbers: []string{},
-	}})
+	at, id := bouncePlace(b.place).split()
+	h := bounce.Historical{ID: id, Provider: b.name(), ProviderEventID: b.id, Recipient: recipient.Ordinal(b.small), Address: b.address, OccurredAt: at,
+		Class: bounce.Class(b.small >> 32), Detail: bounce.Detail{Reason: b.reason}, UpdatedAt: fromMicros(b.updated), AccountNumbers: []string{}}
+	if err := b.known.read(b.facts, &h); err != nil {
+		return err
+	}
+	b.rows = append(b.rows, h)
 	return nil
+}
+
+// name is the provider's name: that of the row before, nearly always.
+func (b *bounceBatch) name() provider.Name {
+	if n := len(b.rows); n > 0 && string(b.rows[n-1].Provider) == string(b.provider) {
+		return b.rows[n-1].Provider
+	}
+	return provider.Name(b.provider)
 }
 
 // accountsSQL is the accounts of addresses.
