@@ -31,7 +31,13 @@ func benchHistory(rnd *rand.Rand, first, n int) []bounce.Historical {
 	return rows
 }
 
-func benchPerson(i int) string { return fmt.Sprintf("person%06d@domain%d.example", i, i%997) }
+// benchPerson: half are at one of five large domains.
+func benchPerson(i int) string {
+	if i%2 == 0 {
+		return fmt.Sprintf("person%06d@large%d.example", i, i%5)
+	}
+	return fmt.Sprintf("person%06d@domain%d.example", i, i%997)
+}
 
 // BenchmarkHistory: putting 1 M bounces, reading them again unchanged, and what is asked of them. One account holds 1000
 // addresses, 200 000 addresses have an account.

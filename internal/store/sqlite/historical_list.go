@@ -136,7 +136,8 @@ func (q *bounceQuery) findRecipients(ctx context.Context, key []byte) error {
 	}
 	ordinals, err := q.ordinalsOf(ctx, key, addresses)
 	slices.Sort(ordinals)
-	q.ordinals = slices.Compact(ordinals)
+	ordinals = slices.Compact(ordinals)
+	q.ordinals = slices.DeleteFunc(ordinals, func(o int64) bool { return o == 0 })
 	q.nothing = len(q.ordinals) == 0
 	return err
 }
@@ -152,29 +153,6 @@ func (v *view) heldBy(ctx context.Context, numbers []string) (addresses []string
 		return err
 	}, heldSQL, v.ws, listJSON(numbers))
 	return addresses, err
-}
-
-// ordinalsSQL finds recipients by their hashes, which stand one after another in a blob.
-const ordinalsSQL = `WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?)
-	SELECT r.ordinal FROM n CROSS JOIN recipients r ON r.workspace = ? AND r.hash = substr(?, n.i * 16 + 1, 16)`
-
-// ordinalsOf are the recipients with these addresses, as far as they are known.
-func (v *view) ordinalsOf(ctx context.Context, key []byte, addresses []string) ([]int64, error) {
-	if len(addresses) == 0 {
-		return nil, nil
-	}
-	hashes := make([]byte, 0, 16*len(addresses))
-	for _, a := range addresses {
-		hash := recipient.HashOf(key, a)
-		hashes = append(hashes, hash[:]...)
-	}
-	ordinals := make([]int64, 0, len(addresses))
-	return ordinals, v.each(ctx, func(r row) error {
-		var o int64
-		err := r.Scan(&o)
-		ordinals = append(ordinals, o)
-		return err
-	}, ordinalsSQL, len(addresses), v.ws, hashes)
 }
 
 // fewUpdates says whether few were updated since.

@@ -229,11 +229,16 @@ func (w *workspaceTx) findBouncers(ctx context.Context, changes []bounceChange) 
 	if len(who) == 0 {
 		return nil
 	}
+	known := int64(0)
+	err := w.each(ctx, func(r row) error { return r.Scan(&known) }, "SELECT ordinal FROM counters WHERE workspace = ?", w.ws)
+	if err != nil {
+		return err
+	}
 	ordinals, err := w.Recipients(ctx, who)
 	if err != nil {
 		return err
 	}
-	erased, err := w.erased(ctx, ordinals)
+	erased, err := w.erased(ctx, slices.DeleteFunc(int64s(ordinals), func(o int64) bool { return o > known }))
 	if err != nil {
 		return err
 	}
@@ -250,14 +255,14 @@ func (w *workspaceTx) findBouncers(ctx context.Context, changes []bounceChange) 
 }
 
 // erased are those of the recipients who were erased.
-func (w *workspaceTx) erased(ctx context.Context, of []recipient.Ordinal) (map[recipient.Ordinal]bool, error) {
+func (w *workspaceTx) erased(ctx context.Context, of []int64) (map[recipient.Ordinal]bool, error) {
 	out := map[recipient.Ordinal]bool{}
 	return out, w.each(ctx, func(r row) error {
 		var o int64
 		err := r.Scan(&o)
 		out[recipient.Ordinal(o)] = true
 		return err
-	}, "SELECT ordinal FROM addresses WHERE workspace = ? AND ordinal IN (SELECT value FROM json_each(?)) AND address = ''", w.ws, listJSON(int64s(of)))
+	}, "SELECT ordinal FROM addresses WHERE workspace = ? AND ordinal IN (SELECT value FROM json_each(?)) AND address = ''", w.ws, listJSON(of))
 }
 
 // storeBounces writes the rows of the changes.
