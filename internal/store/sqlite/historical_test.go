@@ -429,6 +429,7 @@ func TestPlansOfHistory(t *testing.T) {
 		checkPlan(t, plan(t, tx, heldSQL, 1, "[]"), "COVERING INDEX accounts_by_number (workspace=? AND number=?)")
 		checkPlan(t, plan(t, tx, accountsSQL, 1, "[]"), "accounts USING PRIMARY KEY (workspace=? AND address=?)")
 		checkPlan(t, plan(t, tx, ordinalsSQL, 1, 1, place), "SEARCH r USING PRIMARY KEY (workspace=? AND hash=?)")
+		checkPlan(t, plan(t, tx, erasedSQL, 1, "[]"), "COVERING INDEX addresses_erased (workspace=? AND ordinal=?)")
 		args := []any{1, "campaigner"}
 		for range lookup {
 			args = append(args, "x")

@@ -254,15 +254,22 @@ func (w *workspaceTx) findBouncers(ctx context.Context, changes []bounceChange) 
 	return nil
 }
 
+const erasedSQL = `SELECT ordinal FROM addresses INDEXED BY addresses_erased
+	WHERE workspace = ? AND ordinal IN (SELECT value FROM json_each(?)) AND address = ''`
+
 // erased are those of the recipients who were erased.
 func (w *workspaceTx) erased(ctx context.Context, of []int64) (map[recipient.Ordinal]bool, error) {
-	out := map[recipient.Ordinal]bool{}
+	out, some := map[recipient.Ordinal]bool{}, false
+	err := w.each(ctx, func(row) error { some = true; return nil }, "SELECT 1 FROM addresses INDEXED BY addresses_erased WHERE workspace = ? AND address = '' LIMIT 1", w.ws)
+	if err != nil || !some {
+		return out, err
+	}
 	return out, w.each(ctx, func(r row) error {
 		var o int64
 		err := r.Scan(&o)
 		out[recipient.Ordinal(o)] = true
 		return err
-	}, "SELECT ordinal FROM addresses WHERE workspace = ? AND ordinal IN (SELECT value FROM json_each(?)) AND address = ''", w.ws, listJSON(of))
+	}, erasedSQL, w.ws, listJSON(of))
 }
 
 // storeBounces writes the rows of the changes.

@@ -28,5 +28,8 @@ CREATE TABLE historical_counts (
     PRIMARY KEY (workspace, day, class)
 ) STRICT, WITHOUT ROWID;
 
+-- Who was erased: few, and asked for with every page of a history.
+CREATE INDEX addresses_erased ON addresses (workspace, ordinal) WHERE address = '';
+
 -- +goose Down
 SELECT 1; -- migrations only grow
