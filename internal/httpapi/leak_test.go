@@ -25,7 +25,7 @@ import (
 )
 
 // populate gives Alice's workspace a row of every kind; the ids come back by the path that they belong to.
-func populate(alice client) (ids map[string]string, all []string) {
+func populate(alice client, ws workspace.ID) (ids map[string]string, all []string) {
 	alice.Helper()
 	id := func(answer map[string]any) string { return answer["id"].(string) }
 	ids = map[string]string{}
@@ -46,6 +46,14 @@ func populate(alice client) (ids map[string]string, all []string) {
 
 	ids["/tasks/"] = alice.do(202, "POST", "/historical-bounces/backfill", nil)["task_id"].(string)
 	ids["/historical-bounces/backfill/"] = ids["/tasks/"]
+	history := []bounce.Historical{{ProviderEventID: "alice-bounce-id", Address: "alice-bounce@example.com", OccurredAt: moment1, Class: bounce.Hard,
+		Detail: bounce.Detail{Reason: "alice-reason"}}}
+	if _, err := alice.store.PutBounces(alice.Context(), workspace.System(ws), provider.Campaigner, history); err != nil {
+		alice.Fatal(err)
+	}
+	if got := alice.items("/historical-bounces/"); len(got) != 1 || !strings.Contains(fmt.Sprint(got), "alice-reason") {
+		alice.Fatalf("Alice's history: %v", got)
+	}
 
 	for path, id := range map[string]uuid.UUID{"/campaign-events/": click.ID.UUID, "/bounce-events/": bounced.ID.UUID, "/webhook-deliveries/": arrived.ID.UUID} {
 		ids[path] = id.String()
@@ -153,7 +161,7 @@ func TestNobodySeesAnothersRows(t *testing.T) {
 	alice, bob := s.newWorkspace("alice-workspace", workspace.Admin), s.newWorkspace("Bob's", workspace.Admin)
 	alicesID := alice.do(200, "GET", "/auth/me", nil)["memberships"].([]any)[0].(map[string]any)["workspace_id"].(string)
 	*alices.ws = workspace.ID{UUID: uuid.MustParse(alicesID)}
-	ids, all := populate(alice)
+	ids, all := populate(alice, *alices.ws)
 	ids["/workspaces/"] = alicesID
 	secret := regexp.MustCompile(`(?i)alice|192\.0\.2\.7|` + strings.Join(append(all, alicesID), "|"))
 	before := alice.everything(ids)

@@ -52,8 +52,8 @@ func openSite(t *testing.T, change func(*Config)) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := Config{Auth: who, Workspaces: store, Connections: store, Campaigns: store,
-		Statistics: store, Tasks: store, Accounts: store, Deliveries: still{}, Keys: keys}
+	cfg := Config{Auth: who, Workspaces: store, Connections: store, Campaigns: store, Bounces: store,
+		Statistics: store, Suppressions: store, Tasks: store, Accounts: store, Deliveries: still{}, Keys: keys}
 	if change != nil {
 		change(&cfg)
 	}

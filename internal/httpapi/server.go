@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"monterey/internal/account"
+	"monterey/internal/bounce"
 	"monterey/internal/campaign"
 	"monterey/internal/delivery"
 	"monterey/internal/event"
@@ -44,6 +45,7 @@ type Config struct {
 	Connections  provider.Store
 	Campaigns    campaign.Store
 	Events       event.Store
+	Bounces      bounce.Store // the provider's history
 	Deliveries   delivery.Store
 	Suppressions suppression.Store
 	Statistics   rollup.Store
@@ -120,6 +122,7 @@ func (a *api) routes() {
 	a.eventRoutes()
 	a.webhookRoutes()
 	a.bounceRoutes()
+	a.historicalRoutes()
 	a.suppressionRoutes()
 	a.deliveryRoutes()
 	a.statisticsRoutes()

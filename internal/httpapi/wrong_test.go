@@ -16,7 +16,7 @@ import (
 // wrongValues of a parameter, by its name and schema; each must be refused.
 func wrongValues(name, typ, format string, enum bool) []string {
 	switch {
-	case strings.HasPrefix(name, "date_") || name == "updated_from":
+	case strings.HasPrefix(name, "date_") || strings.HasPrefix(name, "occurred_") || name == "updated_from":
 		return []string{"yesterday", "2026-02-30", "1700000000", "2026-01-01T25:00:00Z", "2026-01-01,2026-01-02"}
 	case name == "timezone":
 		return []string{"Mars/Olympus", "Local", "../../etc/passwd", "+02:00"}
@@ -188,6 +188,14 @@ func TestWrongBodies(t *testing.T) {
 		slices.Sort(got)
 		if d := cmp.Diff(tt.locs, got); a.Code != 422 || d != "" {
 			t.Errorf("%s %s %.80s: %d (-want +got):\n%s", tt.method, tt.path, tt.body, a.Code, d)
+		}
+	}
+	for _, query := range []string{"?occurred_after=2026-01-02&occurred_before=2026-01-01", "?occurred_after=2026-01-02T00:00:01Z&occurred_before=2026-01-02T00:00:00Z",
+		"?occurred_after=2026-01-02T00:00:00&occurred_before=2026-01-02T00:00:00Z&timezone=America/New_York"} {
+		for _, path := range []string{"/historical-bounces/", "/historical-bounces/export"} {
+			if a := ask(t, h, "GET", path+query, "", asViewer); a.Code != 422 || a.locs()[0] != "query.occurred_before" {
+				t.Errorf("%s%s: %d %v", path, query, a.Code, a.locs())
+			}
 		}
 	}
 	for _, query := range []string{"?date_from=2026-01-02&date_to=2026-01-01", "?date_from=2026-01-02T00:00:01Z&date_to=2026-01-02T00:00:00Z",

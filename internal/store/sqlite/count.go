@@ -249,17 +249,17 @@ const insertChunk = 100
 // insertMany inserts rows of so many columns, whose values are all in args, one row after the other. A row that is there
 // already is an error.
 func (w *workspaceTx) insertMany(ctx context.Context, into string, columns int, args []any) error {
-	return w.insertAll(ctx, "INSERT OR FAIL INTO "+into, columns, args)
+	return w.insertAll(ctx, "INSERT OR FAIL INTO "+into, columns, args, "")
 }
 
-// insertAll is insertMany with the beginning of the statement.
-func (w *workspaceTx) insertAll(ctx context.Context, insert string, columns int, args []any) error {
+// insertAll is insertMany with the beginning and the end of the statement.
+func (w *workspaceTx) insertAll(ctx context.Context, insert string, columns int, args []any, end string) error {
 	for len(args) > 0 {
 		n := insertChunk
 		if len(args) < n*columns {
 			n = 1
 		}
-		text := insert + " VALUES " + placeholders("("+placeholders("?", columns)+")", n)
+		text := insert + " VALUES " + placeholders("("+placeholders("?", columns)+")", n) + end
 		if _, err := w.exec(ctx, text, args[:n*columns]...); err != nil {
 			return err
 		}

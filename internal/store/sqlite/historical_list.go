@@ -101,6 +101,17 @@ func newBounceQuery(ctx context.Context, v *view, key []byte, p bounce.ListParam
 		return nil, err
 	}
 	q.nothing = q.nothing || q.from >= q.to
+	if q.changes() {
+		var oldest int64
+		err := q.each(ctx, func(r row) error { return r.Scan(&oldest) },
+			"SELECT updated_at FROM historical_bounces WHERE workspace = ? ORDER BY updated_at LIMIT 1", v.ws)
+		if err != nil {
+			return nil, err
+		}
+		if q.since <= oldest { // chooses all
+			q.since, q.UpdatedFrom = 0, time.Time{}
+		}
+	}
 	if q.changes() && !q.byUpdate() && q.ordinals == nil {
 		q.lately, err = q.fewUpdates(ctx)
 	}
@@ -125,7 +136,8 @@ func (q *bounceQuery) findRecipients(ctx context.Context, key []byte) error {
 	}
 	ordinals, err := q.ordinalsOf(ctx, key, addresses)
 	slices.Sort(ordinals)
-	q.ordinals = slices.Compact(ordinals)
+	ordinals = slices.Compact(ordinals)
+	q.ordinals = slices.DeleteFunc(ordinals, func(o int64) bool { return o == 0 })
 	q.nothing = len(q.ordinals) == 0
 	return err
 }
@@ -141,29 +153,6 @@ func (v *view) heldBy(ctx context.Context, numbers []string) (addresses []string
 		return err
 	}, heldSQL, v.ws, listJSON(numbers))
 	return addresses, err
-}
-
-// ordinalsSQL finds recipients by their hashes, which stand one after another in a blob.
-const ordinalsSQL = `WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?)
-	SELECT r.ordinal FROM n CROSS JOIN recipients r ON r.workspace = ? AND r.hash = substr(?, n.i * 16 + 1, 16)`
-
-// ordinalsOf are the recipients with these addresses, as far as they are known.
-func (v *view) ordinalsOf(ctx context.Context, key []byte, addresses []string) ([]int64, error) {
-	if len(addresses) == 0 {
-		return nil, nil
-	}
-	hashes := make([]byte, 0, 16*len(addresses))
-	for _, a := range addresses {
-		hash := recipient.HashOf(key, a)
-		hashes = append(hashes, hash[:]...)
-	}
-	ordinals := make([]int64, 0, len(addresses))
-	return ordinals, v.each(ctx, func(r row) error {
-		var o int64
-		err := r.Scan(&o)
-		ordinals = append(ordinals, o)
-		return err
-	}, ordinalsSQL, len(addresses), v.ws, hashes)
 }
 
 // fewUpdates says whether few were updated since.
@@ -185,8 +174,8 @@ func (q *bounceQuery) desc() bool {
 }
 
 // compare is the order asked for.
-func (q *bounceQuery) compare(a, b storedBounce) int {
-	d := bytes.Compare(a.place, b.place)
+func (q *bounceQuery) compare(a, b bounce.Historical) int {
+	d := cmp.Or(a.OccurredAt.Compare(b.OccurredAt), bytes.Compare(a.ID.UUID[:], b.ID.UUID[:]))
 	if q.byUpdate() {
 		d = a.UpdatedAt.Compare(b.UpdatedAt)
 	}
@@ -207,12 +196,10 @@ func (q *bounceQuery) page(ctx context.Context) ([]bounce.Historical, error) {
 	if err := q.each(ctx, b.scan, text, args...); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(b.rows, q.compare) // SQLite gives them so, but does not promise it of a join
-	out := make([]bounce.Historical, len(b.rows))
-	for i := range b.rows {
-		out[i] = b.rows[i].Historical
+	if !slices.IsSortedFunc(b.rows, q.compare) { // SQLite gives them so, but does not promise it of a join
+		slices.SortFunc(b.rows, q.compare)
 	}
-	return out, nil
+	return b.rows, nil
 }
 
 // narrow moves the bounds to where the page begins, and says how many rows come before it from there.
@@ -263,7 +250,9 @@ func (q *bounceQuery) source() (table string, w where) {
 		table = " INDEXED BY historical_bounces_by_class"
 		w.add("b.class = ?", q.classes[0])
 	}
-	w.add("b.place >= ? AND b.place < ?", q.first, q.last)
+	if !q.byUpdate() || !q.From.IsZero() || !q.To.IsZero() {
+		w.add("b.place >= ? AND b.place < ?", q.first, q.last)
+	}
 	w.append(updates)
 	return bounceTable + table, w
 }
@@ -304,9 +293,8 @@ func (q *bounceQuery) order(alias string) string {
 	return order
 }
 
-// bounceColumns are what bounceBatch reads, of bounces b and addresses a.
-const bounceColumns = `b.place, b.provider, b.provider_event_id, b.ordinal | (b.class << 32) | (b.smtp_code << 40), b.updated_at, b.enhanced_code, b.label, b.reason,
-	b.ndr_code, b.status, coalesce(a.address, '')`
+// bounceColumns are what bounceBatch reads, of bounces b and addresses a. Every column costs: the small numbers come as one.
+const bounceColumns = "b.place, b.provider, b.provider_event_id, b.ordinal | (b.class << 32), b.updated_at, b.reason, b.facts, coalesce(a.address, '')"
 
 const bounceAddress = " LEFT JOIN addresses a ON a.workspace = b.workspace AND a.ordinal = b.ordinal"
 
@@ -322,18 +310,19 @@ func (q *bounceQuery) rowsSQL(skip int) (text string, args []any) {
 
 // bounceBatch reads rows of historical bounces.
 type bounceBatch struct {
-	rows []storedBounce
+	rows  []bounce.Historical
+	known factsReader
 
 	// One row is scanned into these, the same for every row: new variables would cost an allocation each.
-	dest                                                        []any
-	place                                                       sql.RawBytes
-	small, updated                                              int64
-	provider, id, enhanced, label, reason, ndr, status, address string
+	dest                   []any
+	place, provider, facts sql.RawBytes
+	small, updated         int64
+	id, reason, address    string
 }
 
 func newBounceBatch(n int) *bounceBatch {
-	b := &bounceBatch{rows: make([]storedBounce, 0, n)}
-	b.dest = []any{&b.place, &b.provider, &b.id, &b.small, &b.updated, &b.enhanced, &b.label, &b.reason, &b.ndr, &b.status, &b.address}
+	b := &bounceBatch{rows: make([]bounce.Historical, 0, n), known: factsReader{}}
+	b.dest = []any{&b.place, &b.provider, &b.id, &b.small, &b.updated, &b.reason, &b.facts, &b.address}
 	return b
 }
 
@@ -341,14 +330,22 @@ func (b *bounceBatch) scan(r row) error {
 	if err := r.Scan(b.dest...); err != nil {
 		return err
 	}
-	place := bouncePlace(bytes.Clone(b.place))
-	at, id := place.split()
-	b.rows = append(b.rows, storedBounce{place: place, Historical: bounce.Historical{
-		ID: id, Provider: provider.Name(b.provider), ProviderEventID: b.id, Recipient: recipient.Ordinal(b.small), Address: b.address, OccurredAt: at,
-		Class: bounce.Class(b.small >> 32), Detail: bounce.Detail{SMTPCode: int(b.small >> 40), EnhancedCode: b.enhanced, Label: b.label, Reason: b.reason},
-		NDRCode: b.ndr, Status: b.status, UpdatedAt: fromMicros(b.updated), AccountNumbers: []string{},
-	}})
+	at, id := bouncePlace(b.place).split()
+	h := bounce.Historical{ID: id, Provider: b.name(), ProviderEventID: b.id, Recipient: recipient.Ordinal(b.small), Address: b.address, OccurredAt: at,
+		Class: bounce.Class(b.small >> 32), Detail: bounce.Detail{Reason: b.reason}, UpdatedAt: fromMicros(b.updated), AccountNumbers: []string{}}
+	if err := b.known.read(b.facts, &h); err != nil {
+		return err
+	}
+	b.rows = append(b.rows, h)
 	return nil
+}
+
+// name is the provider's name: that of the row before, nearly always.
+func (b *bounceBatch) name() provider.Name {
+	if n := len(b.rows); n > 0 && string(b.rows[n-1].Provider) == string(b.provider) {
+		return b.rows[n-1].Provider
+	}
+	return provider.Name(b.provider)
 }
 
 // accountsSQL is the accounts of addresses.

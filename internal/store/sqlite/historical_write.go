@@ -3,7 +3,10 @@ package sqlite
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/binary"
+	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
@@ -121,6 +124,39 @@ func sameBounce(a, b bounce.Historical) bool {
 		a.NDRCode == b.NDRCode && a.Status == b.Status
 }
 
+// bounceFacts is historical_bounces.facts.
+type bounceFacts struct {
+	bounce.Detail
+	NDRCode string `json:"ndr,omitempty"`
+	Status  string `json:"status,omitempty"`
+}
+
+func encodeBounceFacts(b *bounce.Historical) string {
+	f := bounceFacts{b.Detail, b.NDRCode, b.Status}
+	f.Reason = "" // has a column of its own
+	if f == (bounceFacts{}) {
+		return ""
+	}
+	text, _ := json.Marshal(f) // cannot fail for texts and numbers
+	return string(text)
+}
+
+// factsReader decodes facts, each text once: rows share few.
+type factsReader map[string]bounceFacts
+
+func (known factsReader) read(text []byte, b *bounce.Historical) error {
+	f, ok := known[string(text)]
+	if !ok && len(text) > 0 {
+		if err := json.Unmarshal(text, &f); err != nil {
+			return fmt.Errorf("facts of a historical bounce: %w", err)
+		}
+		known[string(text)] = f
+	}
+	f.Reason = b.Detail.Reason
+	b.Detail, b.NDRCode, b.Status = f.Detail, f.NDRCode, f.Status
+	return nil
+}
+
 // bounceChanges are the rows as they are to be, each provider id once, with what is stored of them. Only who is new and
 // belongs to a row that is stored gets an ordinal: a row that says the same names a recipient who is known.
 func (w *workspaceTx) bounceChanges(ctx context.Context, p provider.Name, rows []bounce.Historical) ([]bounceChange, error) {
@@ -162,8 +198,8 @@ func checkBounce(b bounce.Historical) error {
 	return nil
 }
 
-var findBouncesSQL = `SELECT b.provider_event_id, b.place, b.ordinal, b.class, b.smtp_code, b.enhanced_code, b.label, b.reason, b.ndr_code, b.status,
-	coalesce(a.address, '') FROM historical_bounces b INDEXED BY historical_bounces_by_provider
+var findBouncesSQL = `SELECT b.provider_event_id, b.place, b.ordinal, b.class, b.reason, b.facts, coalesce(a.address, '')
+	FROM historical_bounces b INDEXED BY historical_bounces_by_provider
 	LEFT JOIN addresses a ON a.workspace = b.workspace AND a.ordinal = b.ordinal
 	WHERE b.workspace = ? AND b.provider = ? AND b.provider_event_id IN (` + placeholders("?", lookup) + ")"
 
@@ -174,12 +210,16 @@ func (w *workspaceTx) findBounces(ctx context.Context, p provider.Name, part []b
 	for n := range lookup { // a full statement always, so that one is prepared
 		args = append(args, part[min(n, len(part)-1)].ProviderEventID)
 	}
+	known := factsReader{}
+	var facts sql.RawBytes
 	return w.each(ctx, func(r row) error {
 		var b storedBounce
 		var place []byte
 		var ordinal, class int64
-		err := r.Scan(&b.ProviderEventID, &place, &ordinal, &class, &b.Detail.SMTPCode, &b.Detail.EnhancedCode, &b.Detail.Label, &b.Detail.Reason,
-			&b.NDRCode, &b.Status, &b.Address)
+		err := r.Scan(&b.ProviderEventID, &place, &ordinal, &class, &b.Detail.Reason, &facts, &b.Address)
+		if err == nil {
+			err = known.read(facts, &b.Historical)
+		}
 		if err != nil {
 			return err
 		}
@@ -208,11 +248,16 @@ func (w *workspaceTx) findBouncers(ctx context.Context, changes []bounceChange) 
 	if len(who) == 0 {
 		return nil
 	}
+	known := int64(0)
+	err := w.each(ctx, func(r row) error { return r.Scan(&known) }, "SELECT ordinal FROM counters WHERE workspace = ?", w.ws)
+	if err != nil {
+		return err
+	}
 	ordinals, err := w.Recipients(ctx, who)
 	if err != nil {
 		return err
 	}
-	erased, err := w.erased(ctx, ordinals)
+	erased, err := w.erased(ctx, slices.DeleteFunc(int64s(ordinals), func(o int64) bool { return o > known }))
 	if err != nil {
 		return err
 	}
@@ -228,20 +273,27 @@ func (w *workspaceTx) findBouncers(ctx context.Context, changes []bounceChange) 
 	return nil
 }
 
+const erasedSQL = `SELECT ordinal FROM addresses INDEXED BY addresses_erased
+	WHERE workspace = ? AND ordinal IN (SELECT value FROM json_each(?)) AND address = ''`
+
 // erased are those of the recipients who were erased.
-func (w *workspaceTx) erased(ctx context.Context, of []recipient.Ordinal) (map[recipient.Ordinal]bool, error) {
-	out := map[recipient.Ordinal]bool{}
+func (w *workspaceTx) erased(ctx context.Context, of []int64) (map[recipient.Ordinal]bool, error) {
+	out, some := map[recipient.Ordinal]bool{}, false
+	err := w.each(ctx, func(row) error { some = true; return nil }, "SELECT 1 FROM addresses INDEXED BY addresses_erased WHERE workspace = ? AND address = '' LIMIT 1", w.ws)
+	if err != nil || !some {
+		return out, err
+	}
 	return out, w.each(ctx, func(r row) error {
 		var o int64
 		err := r.Scan(&o)
 		out[recipient.Ordinal(o)] = true
 		return err
-	}, "SELECT ordinal FROM addresses WHERE workspace = ? AND ordinal IN (SELECT value FROM json_each(?)) AND address = ''", w.ws, listJSON(int64s(of)))
+	}, erasedSQL, w.ws, listJSON(of))
 }
 
 // storeBounces writes the rows of the changes.
 func (w *workspaceTx) storeBounces(ctx context.Context, changes []bounceChange) error {
-	const columns = 13
+	const columns = 9
 	args := make([]any, 0, columns*len(changes))
 	for i := range changes {
 		c := &changes[i]
@@ -251,10 +303,9 @@ func (w *workspaceTx) storeBounces(ctx context.Context, changes []bounceChange) 
 			}
 		}
 		args = append(args, w.ws, []byte(c.place), string(c.Provider), c.ProviderEventID, int64(c.Recipient), int64(c.Class), micros(c.UpdatedAt),
-			c.Detail.SMTPCode, c.Detail.EnhancedCode, c.Detail.Label, c.Detail.Reason, c.NDRCode, c.Status)
+			c.Detail.Reason, encodeBounceFacts(&c.Historical))
 	}
-	return w.insertMany(ctx, `historical_bounces (workspace, place, provider, provider_event_id, ordinal, class, updated_at,
-		smtp_code, enhanced_code, label, reason, ndr_code, status)`, columns, args)
+	return w.insertMany(ctx, `historical_bounces (workspace, place, provider, provider_event_id, ordinal, class, updated_at, reason, facts)`, columns, args)
 }
 
 // dayMicros is a day of historical_counts.

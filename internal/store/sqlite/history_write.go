@@ -81,6 +81,6 @@ func (s *Store) addHistory(ctx context.Context, ws int64, entries []historyEntry
 		for i := range entries {
 			args = append(args, ws, entries[i].ordinal, entries[i].id[:])
 		}
-		return w.insertAll(ctx, "INSERT OR IGNORE INTO history (workspace, ordinal, id)", 3, args)
+		return w.insertAll(ctx, "INSERT OR IGNORE INTO history (workspace, ordinal, id)", 3, args, "")
 	})
 }

@@ -90,6 +90,38 @@ func (w *workspaceTx) Recipients(ctx context.Context, rs []ingest.Recipient) ([]
 	return out, w.addRecipients(ctx, rs, fresh, out)
 }
 
+// ordinalsSQL finds recipients by their hashes, which stand one after another in a blob.
+const ordinalsSQL = `WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?)
+	SELECT n.i, r.ordinal FROM n CROSS JOIN recipients r ON r.workspace = ? AND r.hash = substr(?, n.i * 16 + 1, 16)`
+
+// ordinalsOf are the recipients with these normalised addresses, 0 for one who is not known. They are looked for in the order
+// of the index: of many in a large dictionary that reads each of its pages once.
+func (v *view) ordinalsOf(ctx context.Context, key []byte, addresses []string) ([]int64, error) {
+	ordinals := make([]int64, len(addresses))
+	if len(addresses) == 0 {
+		return ordinals, nil
+	}
+	type hashed struct {
+		recipient.Hash
+		at int
+	}
+	all := make([]hashed, len(addresses))
+	for i, a := range addresses {
+		all[i] = hashed{recipient.HashOf(key, a), i}
+	}
+	slices.SortFunc(all, func(a, b hashed) int { return bytes.Compare(a.Hash[:], b.Hash[:]) })
+	hashes := make([]byte, 0, 16*len(all))
+	for i := range all {
+		hashes = append(hashes, all[i].Hash[:]...)
+	}
+	var i, o int64
+	return ordinals, v.each(ctx, func(r row) error {
+		err := r.Scan(&i, &o)
+		ordinals[all[i].at] = o
+		return err
+	}, ordinalsSQL, len(all), v.ws, hashes)
+}
+
 func (w *workspaceTx) ordinal(h recipient.Hash) (recipient.Ordinal, bool) {
 	if o, ok := w.found[h]; ok {
 		return o, true

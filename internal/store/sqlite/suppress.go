@@ -16,15 +16,15 @@ import (
 
 // Suppress implements ingest.WorkspaceTx.
 func (w *workspaceTx) Suppress(ctx context.Context, causes []ingest.Suppression) error {
-	for _, c := range causes {
-		if _, err := w.exec(ctx, `INSERT INTO suppressions (workspace, ordinal, reason, event, occurred_at, source, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT (workspace, ordinal, reason) DO UPDATE SET event = excluded.event, occurred_at = excluded.occurred_at, source = excluded.source,
-			updated_at = excluded.updated_at WHERE (excluded.occurred_at, excluded.event) < (occurred_at, event)`,
-			w.ws, int64(c.Recipient), int64(c.Reason), c.ID[:], micros(c.OccurredAt), int64(c.Source), micros(c.UpdatedAt)); err != nil {
-			return err
-		}
+	const columns = 7
+	args := make([]any, 0, columns*len(causes))
+	for i := range causes {
+		c := &causes[i]
+		args = append(args, w.ws, int64(c.Recipient), int64(c.Reason), c.ID[:], micros(c.OccurredAt), int64(c.Source), micros(c.UpdatedAt))
 	}
-	return nil
+	return w.insertAll(ctx, "INSERT INTO suppressions (workspace, ordinal, reason, event, occurred_at, source, updated_at)", columns, args,
+		` ON CONFLICT (workspace, ordinal, reason) DO UPDATE SET event = excluded.event, occurred_at = excluded.occurred_at, source = excluded.source,
+		updated_at = excluded.updated_at WHERE (excluded.occurred_at, excluded.event) < (occurred_at, event)`)
 }
 
 // reasonOf is what a recipient has one cause of.

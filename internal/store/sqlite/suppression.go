@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 
 	"monterey/internal/page"
 	"monterey/internal/recipient"
@@ -106,12 +107,6 @@ func scanCause(r row, num *int64) (c suppression.Cause, err error) {
 	return c, err
 }
 
-// checkSQL finds the causes of recipients by their hashes, which stand one after another in a blob.
-const checkSQL = `WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?)
-	SELECT n.i, s.reason, s.occurred_at, s.source, s.event FROM n
-	CROSS JOIN recipients r ON r.workspace = ? AND r.hash = substr(?, n.i * 16 + 1, 16)
-	CROSS JOIN suppressions s ON s.workspace = r.workspace AND s.ordinal = r.ordinal ORDER BY n.i, s.reason`
-
 // CheckSuppressions implements suppression.Store. An erased address is found too.
 func (s *Store) CheckSuppressions(ctx context.Context, c workspace.Caller, addresses []string) (map[string][]suppression.Cause, error) {
 	ws, err := s.workspace(ctx, c)
@@ -119,18 +114,17 @@ func (s *Store) CheckSuppressions(ctx context.Context, c workspace.Caller, addre
 	if err != nil || len(addresses) == 0 {
 		return out, err
 	}
-	hashes := make([]byte, 0, 16*len(addresses))
-	for _, address := range addresses {
-		hash := recipient.HashOf(ws.key, address)
-		hashes = append(hashes, hash[:]...)
-	}
 	err = s.read(ctx, "check suppressions", func(tx *sql.Tx) error {
-		_, err := query(ctx, tx, func(r row) (_ struct{}, err error) {
-			var i int64
-			c, err := scanCause(r, &i)
-			out[addresses[i]] = append(out[addresses[i]], c)
-			return struct{}{}, err
-		}, checkSQL, len(addresses), ws.num, hashes)
+		ordinals, err := newView(tx, ws.num, time.Time{}).ordinalsOf(ctx, ws.key, addresses)
+		if err != nil {
+			return err
+		}
+		causes, err := causesOf(ctx, tx, ws.num, ordinals)
+		for i, o := range ordinals {
+			if of := causes[o]; of != nil {
+				out[addresses[i]] = of
+			}
+		}
 		return err
 	})
 	return out, err

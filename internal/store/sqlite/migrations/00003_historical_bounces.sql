@@ -10,12 +10,8 @@ CREATE TABLE historical_bounces (
     ordinal           INTEGER NOT NULL,
     class             INTEGER NOT NULL,
     updated_at        INTEGER NOT NULL, -- unique in the workspace, together with events
-    smtp_code         INTEGER NOT NULL, -- 0 = unknown, and so '' below
-    enhanced_code     TEXT    NOT NULL,
-    label             TEXT    NOT NULL,
-    reason            TEXT    NOT NULL,
-    ndr_code          TEXT    NOT NULL,
-    status            TEXT    NOT NULL,
+    reason            TEXT    NOT NULL, -- '' = unknown
+    facts             TEXT    NOT NULL, -- the rest as JSON, of which there are few different ones; '' = nothing
     PRIMARY KEY (workspace, place)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX historical_bounces_by_provider ON historical_bounces (workspace, provider, provider_event_id);
@@ -31,6 +27,9 @@ CREATE TABLE historical_counts (
     bounces   INTEGER NOT NULL,
     PRIMARY KEY (workspace, day, class)
 ) STRICT, WITHOUT ROWID;
+
+-- Who was erased: few, and asked for with every page of a history.
+CREATE INDEX addresses_erased ON addresses (workspace, ordinal) WHERE address = '';
 
 -- +goose Down
 SELECT 1; -- migrations only grow
