@@ -10,6 +10,7 @@ import (
 	"monterey/internal/fault"
 	"monterey/internal/ingest"
 	"monterey/internal/page"
+	"monterey/internal/suppression"
 )
 
 // young is a decoder that cannot read unsubscribes yet and takes opens for no engagement.
@@ -164,5 +165,27 @@ func TestAChangedZoneHoldsForWhatComesNext(t *testing.T) {
 	r.counted()
 	if got, want := *r.statistics("1").LastEventAt, time.Date(2026, 3, 1, 15, 0, 0, 0, time.UTC); !got.Equal(want) {
 		t.Errorf("received after the zone was changed, it is of %s, want %s", got, want)
+	}
+}
+
+func TestRedecodeTellsWhomItSuppressesForAnotherReason(t *testing.T) {
+	r := newRig(t)
+	first := r.postOne(unsubscribe("1", "u@x.test", "2026-03-01T10:00:00"), unsubscribe("1", "v@x.test", "2026-03-01T10:00:00"))
+	r.postOne(unsubscribe("1", "u@x.test", "2026-03-01T12:00:00Z"))
+	r.counted()
+	before := time.Now()
+	r.setZone("America/New_York") // the first is of fifteen o'clock now
+	if _, err := ingest.NewReplayer(r.store, campaigner.Webhook{}, time.Now).Redecode(t.Context(), r.ws, first); err != nil {
+		t.Fatal(err)
+	}
+	got, err := r.store.ListSuppressions(t.Context(), r.ws, suppression.ListParams{Filter: suppression.Filter{UpdatedFrom: before},
+		Params: page.Params{Number: 1, Size: 10, Sort: "email"}})
+	if err != nil || len(got.Items) != 2 {
+		t.Fatalf("%d suppressions changed, want 2: %v", len(got.Items), err)
+	}
+	for i, want := range []int{12, 15} {
+		if at := got.Items[i].Since; at.Hour() != want {
+			t.Errorf("%s is suppressed since %s, want %d o'clock", got.Items[i].Address, at, want)
+		}
 	}
 }
