@@ -7,6 +7,7 @@ import (
 
 	"monterey/internal/campaigner"
 	"monterey/internal/delivery"
+	"monterey/internal/event"
 	"monterey/internal/fault"
 	"monterey/internal/ingest"
 	"monterey/internal/page"
@@ -186,6 +187,43 @@ func TestRedecodeTellsWhomItSuppressesForAnotherReason(t *testing.T) {
 	for i, want := range []int{12, 15} {
 		if at := got.Items[i].Since; at.Hour() != want {
 			t.Errorf("%s is suppressed since %s, want %d o'clock", got.Items[i].Address, at, want)
+		}
+	}
+}
+
+func TestChangesTellEachEventOnce(t *testing.T) {
+	r := newRig(t)
+	id := r.postOne(open(1, "a@x.test", "2026-03-01T10:00:00"), open(1, "b@x.test", "2026-03-01T11:00:00"))
+	r.counted()
+	for range 2 { // there and back: taken back and inserted again, each twice
+		for _, zone := range []string{"America/New_York", "UTC"} {
+			r.setZone(zone)
+			if _, err := ingest.NewReplayer(r.store, campaigner.Webhook{}, time.Now).Redecode(t.Context(), r.ws, id); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, order := range []event.Order{event.NewestFirst, event.OldestFirst} {
+		p := event.ListParams{Filter: event.Filter{UpdatedFrom: time.Unix(1, 0)}, Order: order, Limit: 1}
+		removed := map[event.ID]bool{}
+		for n := 1; ; n++ {
+			l, err := r.store.ListEvents(t.Context(), r.ws, p)
+			if err != nil || len(l.Items) != 1 || l.Total != 4 {
+				t.Fatalf("order %d: %d events of %d: %v", order, len(l.Items), l.Total, err)
+			}
+			e := l.Items[0]
+			if _, twice := removed[e.ID]; twice {
+				t.Fatalf("order %d: event %d, %s, comes twice", order, n, e.ID)
+			}
+			removed[e.ID] = e.Removed
+			if p.After = (&event.Cursor{ID: e.ID, UpdatedAt: e.UpdatedAt}); !l.More {
+				break
+			}
+		}
+		for id, gone := range removed {
+			if gone != (id.Time().Hour() > 11) {
+				t.Errorf("order %d: the event of %s is removed: %t", order, id.Time(), gone)
+			}
 		}
 	}
 }
