@@ -36,6 +36,9 @@ const (
 	Readers     = 6
 )
 
+// busyFor is how long a statement waits for another process, or for its own other connections.
+const busyFor = 10 * time.Second
+
 // Store is the main file and the inbox. It is safe for concurrent use.
 type Store struct {
 	now        func() time.Time
@@ -46,8 +49,10 @@ type Store struct {
 	recipients *recipientCache
 	packer     *zstd.Encoder
 	unpacker   *zstd.Decoder
+	walLimit   int64 // see relieve
 
 	mu             sync.Mutex
+	relieved       time.Time                     // when the log was last emptied, by the computer's clock
 	nums           map[workspace.ID]workspaceRow // immutable facts of workspaces; filled as they are asked for
 	workspaceIDs   map[int64]workspace.ID
 	connectionIDs  map[int64]provider.ID
@@ -63,7 +68,7 @@ type workspaceRow struct {
 // Open opens the main file at path, making it when it is not there. It does not migrate (see Migrate) and does not open
 // the inbox (see OpenInbox): commands work beside a running server.
 func Open(path string, now func() time.Time) (*Store, error) {
-	s := &Store{now: now, path: path, nums: map[workspace.ID]workspaceRow{},
+	s := &Store{now: now, path: path, walLimit: walLimit, nums: map[workspace.ID]workspaceRow{},
 		recipients:   &recipientCache{known: map[recipientKey]recipient.Ordinal{}},
 		workspaceIDs: map[int64]workspace.ID{}, connectionIDs: map[int64]provider.ID{}, connectionNums: map[provider.ID]int64{}}
 	var err error
@@ -89,7 +94,7 @@ func Open(path string, now func() time.Time) (*Store, error) {
 // openFile opens one file with the pragmas that every connection needs. checkpoint is in pages of the WAL.
 func openFile(path string, write bool, cacheKiB, checkpoint int) (*sql.DB, error) {
 	q := url.Values{}
-	for _, p := range []string{"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "temp_store(MEMORY)",
+	for _, p := range []string{fmt.Sprintf("busy_timeout(%d)", busyFor.Milliseconds()), "journal_mode(WAL)", "synchronous(FULL)", "temp_store(MEMORY)",
 		fmt.Sprintf("cache_size(-%d)", cacheKiB)} {
 		q.Add("_pragma", p)
 	}
@@ -169,7 +174,11 @@ func (s *Store) Ready(ctx context.Context) error {
 
 // write runs f in a transaction of the one writer. Nothing of it stays when f fails.
 func (s *Store) write(ctx context.Context, what string, f func(*sql.Tx) error) error {
-	return inTx(ctx, s.writer, what, nil, f)
+	err := inTx(ctx, s.writer, what, nil, f)
+	if err == nil {
+		s.relieve(ctx)
+	}
+	return err
 }
 
 // read runs f on one snapshot.
