@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"monterey/internal/fault"
 	"monterey/internal/store"
 	"monterey/internal/store/storetest"
 )
@@ -57,5 +58,18 @@ func TestMigrationNumbers(t *testing.T) {
 	has, needs, err := s.Version(t.Context())
 	if err != nil || has != needs || needs != int64(len(files)) {
 		t.Errorf("the migrated file has version %d, this release needs %d, there are %d migrations: %v", has, needs, len(files), err)
+	}
+}
+
+func TestReadyNeedsTheSchema(t *testing.T) {
+	s := openMigrated(t)
+	if err := s.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.writer.Exec("DELETE FROM goose_db_version WHERE version_id = (SELECT max(version_id) FROM goose_db_version)"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Ready(t.Context()); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("with an older schema: %v", err)
 	}
 }

@@ -162,14 +162,18 @@ func (s *Store) migrations() (*goose.Provider, error) {
 	return p, nil
 }
 
-// Ready says whether the database answers and has this release's schema.
+// Ready says whether the database answers and has this release's schema, or a newer one's, which keeps this release working.
 func (s *Store) Ready(ctx context.Context) error {
-	var version int64
-	err := s.readers.QueryRowContext(ctx, "SELECT max(version_id) FROM goose_db_version WHERE is_applied").Scan(&version)
+	var has int
+	err := s.readers.QueryRowContext(ctx, "SELECT max(version_id) FROM goose_db_version WHERE is_applied").Scan(&has)
 	if err != nil {
 		return translate("ready", err)
 	}
-	return nil
+	files, err := migrationFiles.ReadDir("migrations") // numbered from 1 without a gap
+	if err == nil && has < len(files) {
+		err = fault.New(fault.Unavailable, "the database has version %d, this release needs %d", has, len(files))
+	}
+	return err
 }
 
 // write runs f in a transaction of the one writer. Nothing of it stays when f fails.
