@@ -15,12 +15,20 @@ const foldChunk = 10
 // foldAgain is how soon campaigns are looked for that came since the day was folded.
 const foldAgain = time.Minute
 
-// fold brings the lifetime rows up to the days that are closed: those before today. While deliveries wait it does nothing:
-// a lifetime row that is rewritten by each batch of old events halves the rate of counting.
+// foldPatience is how long after a day's end, or the start, folding waits for a moment in which no delivery waits.
+const foldPatience = 10 * time.Minute
+
+// fold brings the lifetime rows up to the days that are closed: those before today. While deliveries wait it is patient: a
+// lifetime row that is rewritten by each batch of old events halves the rate of counting. But where something always comes,
+// they would never be folded, and every question about a lifetime read every day.
 func (w *Worker) fold(ctx context.Context, c workspace.Caller) error {
 	now := w.opts.Now()
 	today := rollup.Day.Bucket(now.Unix())
-	if last := w.folded[c.Workspace()]; !w.idle.Load() || rollup.Day.Bucket(last.Unix()) == today && now.Sub(last) < foldAgain {
+	patient := now.Unix()-max(today, w.began.Unix()) < int64(foldPatience/time.Second)
+	if w.busy.Load() || !w.idle.Load() && patient {
+		return nil
+	}
+	if last := w.folded[c.Workspace()]; rollup.Day.Bucket(last.Unix()) == today && now.Sub(last) < foldAgain {
 		return nil
 	}
 	var due []campaign.ID

@@ -60,8 +60,13 @@ func (in *Intake) Receive(ctx context.Context, body []byte) (delivery.ID, int, t
 		return delivery.ID{}, 0, time.Time{}, err
 	}
 	id, at, err := in.inbox.Append(ctx, Body{Workspace: conn.Workspace, Connection: conn.ID, Raw: blanked, Objects: objects})
+	if fault.Is(err, fault.NotFound) { // the workspace was deleted after its key was looked up
+		err = errUnknownKey()
+	}
 	return id, objects, at, err
 }
+
+func errUnknownKey() error { return fault.New(fault.Unauthorized, "the webhook key is not known") }
 
 func (in *Intake) connection(ctx context.Context, key string) (provider.Connection, error) {
 	now := in.now()
@@ -77,7 +82,7 @@ func (in *Intake) connection(ctx context.Context, key string) (provider.Connecti
 	if err != nil {
 		delete(in.known, key)
 		if fault.Is(err, fault.NotFound) {
-			return conn, fault.New(fault.Unauthorized, "the webhook key is not known")
+			return conn, errUnknownKey()
 		}
 		return conn, err
 	}

@@ -7,9 +7,11 @@ import (
 
 	"monterey/internal/campaigner"
 	"monterey/internal/delivery"
+	"monterey/internal/event"
 	"monterey/internal/fault"
 	"monterey/internal/ingest"
 	"monterey/internal/page"
+	"monterey/internal/suppression"
 )
 
 // young is a decoder that cannot read unsubscribes yet and takes opens for no engagement.
@@ -164,5 +166,64 @@ func TestAChangedZoneHoldsForWhatComesNext(t *testing.T) {
 	r.counted()
 	if got, want := *r.statistics("1").LastEventAt, time.Date(2026, 3, 1, 15, 0, 0, 0, time.UTC); !got.Equal(want) {
 		t.Errorf("received after the zone was changed, it is of %s, want %s", got, want)
+	}
+}
+
+func TestRedecodeTellsWhomItSuppressesForAnotherReason(t *testing.T) {
+	r := newRig(t)
+	first := r.postOne(unsubscribe("1", "u@x.test", "2026-03-01T10:00:00"), unsubscribe("1", "v@x.test", "2026-03-01T10:00:00"))
+	r.postOne(unsubscribe("1", "u@x.test", "2026-03-01T12:00:00Z"))
+	r.counted()
+	before := time.Now()
+	r.setZone("America/New_York") // the first is of fifteen o'clock now
+	if _, err := ingest.NewReplayer(r.store, campaigner.Webhook{}, time.Now).Redecode(t.Context(), r.ws, first); err != nil {
+		t.Fatal(err)
+	}
+	got, err := r.store.ListSuppressions(t.Context(), r.ws, suppression.ListParams{Filter: suppression.Filter{UpdatedFrom: before},
+		Params: page.Params{Number: 1, Size: 10, Sort: "email"}})
+	if err != nil || len(got.Items) != 2 {
+		t.Fatalf("%d suppressions changed, want 2: %v", len(got.Items), err)
+	}
+	for i, want := range []int{12, 15} {
+		if at := got.Items[i].Since; at.Hour() != want {
+			t.Errorf("%s is suppressed since %s, want %d o'clock", got.Items[i].Address, at, want)
+		}
+	}
+}
+
+func TestChangesTellEachEventOnce(t *testing.T) {
+	r := newRig(t)
+	id := r.postOne(open(1, "a@x.test", "2026-03-01T10:00:00"), open(1, "b@x.test", "2026-03-01T11:00:00"))
+	r.counted()
+	for range 2 { // there and back: taken back and inserted again, each twice
+		for _, zone := range []string{"America/New_York", "UTC"} {
+			r.setZone(zone)
+			if _, err := ingest.NewReplayer(r.store, campaigner.Webhook{}, time.Now).Redecode(t.Context(), r.ws, id); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, order := range []event.Order{event.NewestFirst, event.OldestFirst} {
+		p := event.ListParams{Filter: event.Filter{UpdatedFrom: time.Unix(1, 0)}, Order: order, Limit: 1}
+		removed := map[event.ID]bool{}
+		for n := 1; ; n++ {
+			l, err := r.store.ListEvents(t.Context(), r.ws, p)
+			if err != nil || len(l.Items) != 1 || l.Total != 4 {
+				t.Fatalf("order %d: %d events of %d: %v", order, len(l.Items), l.Total, err)
+			}
+			e := l.Items[0]
+			if _, twice := removed[e.ID]; twice {
+				t.Fatalf("order %d: event %d, %s, comes twice", order, n, e.ID)
+			}
+			removed[e.ID] = e.Removed
+			if p.After = (&event.Cursor{ID: e.ID, UpdatedAt: e.UpdatedAt}); !l.More {
+				break
+			}
+		}
+		for id, gone := range removed {
+			if gone != (id.Time().Hour() > 11) {
+				t.Errorf("order %d: the event of %s is removed: %t", order, id.Time(), gone)
+			}
+		}
 	}
 }

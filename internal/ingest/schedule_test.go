@@ -1,11 +1,14 @@
 package ingest_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
+	"monterey/internal/campaigner"
+	"monterey/internal/ingest"
 	"monterey/internal/provider"
 	"monterey/internal/rollup"
 	"monterey/internal/workspace"
@@ -41,15 +44,56 @@ func TestADamagedWorkspaceDelaysNoOther(t *testing.T) {
 	r.ws = other
 	r.start()
 	r.counted()
-	if err := r.worker.Scheduled(t.Context()); err == nil {
-		t.Error("the damage is not told")
+	human := func() (at time.Time) {
+		err := r.store.Snapshot(t.Context(), other, func(v rollup.View) (err error) {
+			at, err = v.HumanAsOf(t.Context())
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return at
 	}
-	var human time.Time
-	err := r.store.Snapshot(t.Context(), other, func(v rollup.View) (err error) {
-		human, err = v.HumanAsOf(t.Context())
+	for deadline := time.Now().Add(20 * time.Second); human().IsZero(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the other workspace is not judged")
+		}
+	}
+}
+
+func TestDaysAreFoldedThoughSomethingAlwaysWaits(t *testing.T) {
+	r := newRig(t)
+	r.post(open(1, "a@x.test", "2026-03-01T10:00:00Z"))
+	r.counted()
+	r.stop()
+	r.spoil("DELETE FROM rollups WHERE span = 4") // the rig's own worker may have folded
+	r.open()
+	t.Cleanup(func() { _ = r.store.Close() }) // nothing is lost with it
+	at := time.Date(2026, 3, 5, 12, 0, 0, 0, time.UTC)
+	w := ingest.NewWorker(r.store, campaigner.Webhook{}, ingest.Options{Now: func() time.Time { return at }}) // has never seen an empty inbox
+	for _, minutes := range []int{0, 9, 11} {
+		at = time.Date(2026, 3, 5, 12, minutes, 0, 0, time.UTC)
+		if err := w.Scheduled(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if rows := r.lifetimes(); (rows > 0) != (minutes > 10) {
+			t.Errorf("after %d minutes there are %d lifetime rows", minutes, rows)
+		}
+	}
+}
+
+// lifetimes is how many lifetime rows there are, of campaigns and of the workspace.
+func (r *rig) lifetimes() (n int) {
+	r.t.Helper()
+	err := r.store.Rewrite(r.t.Context(), r.ws, func(tx ingest.WorkspaceTx) error {
+		ids, err := tx.CampaignIDs(r.t.Context())
+		for _, id := range append(ids, rollup.Workspace) {
+			err = errors.Join(err, tx.Counts(r.t.Context(), id, rollup.Lifetime, 0, 1, func(int64, []byte, []byte) error { n++; return nil }))
+		}
 		return err
 	})
-	if err != nil || human.IsZero() {
-		t.Errorf("the other workspace is judged up to %s: %v", human, err)
+	if err != nil {
+		r.t.Fatal(err)
 	}
+	return n
 }

@@ -56,6 +56,7 @@ type Worker struct {
 	store   Store
 	decoder Decoder
 	opts    Options
+	began   time.Time
 
 	deliveries, received atomic.Uint64
 	outcomes             [4]atomic.Uint64
@@ -68,7 +69,7 @@ type Worker struct {
 // NewWorker makes a worker; there must be one alone on a SQLite store.
 func NewWorker(s Store, d Decoder, o Options) *Worker {
 	o.defaults()
-	return &Worker{store: s, decoder: d, opts: o, folded: map[workspace.ID]time.Time{}}
+	return &Worker{store: s, decoder: d, opts: o, began: o.Now(), folded: map[workspace.ID]time.Time{}}
 }
 
 // Totals may be called at any time.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -128,7 +129,9 @@ func sortBy(all []Statistics, key func(*Statistics) sortKey, desc bool) {
 // Overview is the workspace as one: sums of the list, and persons.
 type Overview struct {
 	Total
-	Previous *Total `json:"previous"` // the range of equal length just before; nil unless both ends are given
+	// Previous is the range of equal length just before; nil unless both ends are given, and where it would begin before the
+	// year 2.
+	Previous *Total `json:"previous"`
 }
 
 // Total is the sum of campaigns. Uniques, bounces, unsubscribes and complaints count (campaign, recipient) pairs; the
@@ -146,11 +149,22 @@ func Overall(ctx context.Context, v View, f campaign.Filter, r Range, b Basis, a
 		return Overview{}, err
 	}
 	total, err := q.total(ctx, f, r, b)
-	if err != nil || r.From.IsZero() || r.To.IsZero() {
+	prev, ok := r.before()
+	if err != nil || !ok {
 		return Overview{Total: total}, err
 	}
-	before, err := q.total(ctx, f, Range{From: r.From.Add(-r.To.Sub(r.From)), To: r.From}, b)
+	before, err := q.total(ctx, f, prev, b)
 	return Overview{Total: total, Previous: &before}, err
+}
+
+// before is the range of equal length just before a closed one; ok is false where there is none.
+func (r Range) before() (prev Range, ok bool) {
+	length := r.To.Sub(r.From) // of more than 292 years as many
+	if r.From.IsZero() || r.To.IsZero() || length == math.MaxInt64 {
+		return Range{}, false
+	}
+	prev = Range{From: r.From.Add(-length), To: r.From}
+	return prev, prev.From.Year() > 1 // earlier is an open end, or no year that JSON can tell
 }
 
 func (q *question) total(ctx context.Context, f campaign.Filter, r Range, b Basis) (Total, error) {

@@ -304,3 +304,20 @@ func TestSelectionAgreesWithFacts(t *testing.T) {
 		}
 	}
 }
+
+func TestRangeBefore(t *testing.T) {
+	at := func(year, day int) time.Time { return time.Date(year, 1, day, 0, 0, 0, 0, time.UTC) }
+	for _, tt := range []struct{ r, want Range }{
+		{Range{at(2026, 8), at(2026, 15)}, Range{at(2026, 1), at(2026, 8)}},
+		{Range{at(50, 1), at(99, 1)}, Range{}},    // begins at the zero time
+		{Range{at(1, 2), at(100, 1)}, Range{}},    // begins in no year that JSON can tell
+		{Range{at(500, 1), at(9999, 1)}, Range{}}, // longer than a time.Duration
+		{Range{To: at(2026, 1)}, Range{}},
+		{Range{From: at(2026, 1)}, Range{}},
+	} {
+		got, ok := tt.r.before()
+		if want := !tt.want.To.IsZero(); ok != want || ok && got != tt.want {
+			t.Errorf("before %v: %v, %t", tt.r, got, ok)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"slices"
@@ -33,15 +34,15 @@ func (q *eventQuery) streams(ctx context.Context) ([]*stream, error) {
 	if !q.changes() {
 		return out, nil
 	}
-	removed := q.removals()
-	if err := removed.fill(ctx, q, all, 0); err != nil {
+	gone, err := q.gone(ctx)
+	if err != nil {
 		return nil, err
 	}
+	removed := &stream{keys: gone, done: true}
 	removed.keys = slices.DeleteFunc(removed.keys, func(k eventKey) bool {
 		return bytes.Compare(k.id.UUID[:], q.first) < 0 || bytes.Compare(k.id.UUID[:], q.last) >= 0 // behind a cursor, or before
 	})
 	slices.SortFunc(removed.keys, q.compare)
-	removed.done = true
 	return append(out, removed), nil
 }
 
@@ -95,9 +96,21 @@ func (q *eventQuery) eventsByUpdate() *stream {
 	return s
 }
 
-// removals do not know who did it, or the class: whoever follows changes gets all that may have been chosen.
+// removals do not know who did it, or the class: whoever follows changes gets all that may have been chosen. What was taken
+// back and came again is not among them; what was taken back twice is, twice.
 func (q *eventQuery) removals() *stream {
-	return &stream{table: "removals e", where: q.chosen(), byUpdate: true, removed: true}
+	s := &stream{table: "removals e", where: q.chosen(), byUpdate: true, removed: true}
+	s.where.add("NOT EXISTS (SELECT 1 FROM events x WHERE x.workspace = e.workspace AND x.id = e.id)")
+	return s
+}
+
+// gone are the removals with the newest of each event: sorted by time, two of one event could not be told apart by a cursor.
+func (q *eventQuery) gone(ctx context.Context) ([]eventKey, error) {
+	keys, err := q.read(ctx, q.removals())
+	slices.SortFunc(keys, func(a, b eventKey) int {
+		return cmp.Or(bytes.Compare(a.id.UUID[:], b.id.UUID[:]), cmp.Compare(b.updated, a.updated))
+	})
+	return slices.CompactFunc(keys, func(a, b eventKey) bool { return a.id == b.id }), err
 }
 
 // chosen are the conditions that events and removals share. The + keeps what is looked up in rows from being taken for a

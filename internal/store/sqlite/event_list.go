@@ -220,15 +220,16 @@ func (q *eventQuery) total(ctx context.Context) (int64, error) {
 		from, to := q.seconds()
 		return rollup.CountEvents(ctx, src, c, q.selection(), from, to)
 	}
-	total := int64(0)
-	for _, s := range q.updateStreams() {
-		n, err := s.count(ctx, q)
-		if err != nil {
-			return 0, err
-		}
-		total += n
+	total, err := q.eventsByUpdate().count(ctx, q)
+	if err != nil {
+		return 0, err
 	}
-	return total, nil
+	if q.byUpdate() {
+		gone, err := q.removals().count(ctx, q)
+		return total + gone, err
+	}
+	gone, err := q.gone(ctx)
+	return total + int64(len(gone)), err
 }
 
 // changes says whether what changed since some time is asked for, and so what was taken back too.

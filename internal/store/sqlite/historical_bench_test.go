@@ -59,7 +59,7 @@ func BenchmarkHistory(b *testing.B) {
 			if i < 1000 {
 				number = "large"
 			}
-			f.exec(tx, "INSERT INTO accounts VALUES (?, ?, ?)", f.ws, benchPerson(i), number)
+			f.exec(tx, "INSERT INTO accounts (workspace, address, number) VALUES (?, ?, ?)", f.ws, benchPerson(i), number)
 		}
 	})
 	start := time.Now()

@@ -142,16 +142,21 @@ func (q *bounceQuery) findRecipients(ctx context.Context, key []byte) error {
 	return err
 }
 
-const heldSQL = "SELECT address FROM accounts INDEXED BY accounts_by_number WHERE workspace = ? AND number IN (SELECT value FROM json_each(?))"
+const heldSQL = `SELECT a.address FROM accounts a INDEXED BY accounts_by_number
+	WHERE a.workspace = ? AND a.number IN (SELECT value FROM json_each(?)) AND ` + seenSQL
 
 // heldBy are the addresses that accounts hold.
 func (v *view) heldBy(ctx context.Context, numbers []string) (addresses []string, err error) {
+	current, err := currentImport(ctx, v.tx, v.ws)
+	if err != nil {
+		return nil, err
+	}
 	err = v.each(ctx, func(r row) error {
 		var a string
 		err := r.Scan(&a)
 		addresses = append(addresses, a)
 		return err
-	}, heldSQL, v.ws, listJSON(numbers))
+	}, heldSQL, v.ws, listJSON(numbers), current, current)
 	return addresses, err
 }
 
@@ -348,14 +353,15 @@ func (b *bounceBatch) name() provider.Name {
 	return provider.Name(b.provider)
 }
 
-// accountsSQL is the accounts of addresses.
-const accountsSQL = "SELECT address, number FROM accounts WHERE workspace = ? AND address IN (SELECT value FROM json_each(?))"
-
 // addAccounts sets the account numbers of each bounce.
 func (v *view) addAccounts(ctx context.Context, rows []bounce.Historical) error {
 	some := false
 	err := v.each(ctx, func(row) error { some = true; return nil }, "SELECT 1 FROM accounts WHERE workspace = ? LIMIT 1", v.ws)
 	if err != nil || !some || len(rows) == 0 {
+		return err
+	}
+	current, err := currentImport(ctx, v.tx, v.ws)
+	if err != nil {
 		return err
 	}
 	numbers := make(map[string][]string, len(rows))
@@ -373,7 +379,7 @@ func (v *view) addAccounts(ctx context.Context, rows []bounce.Historical) error 
 		err := r.Scan(&address, &number)
 		numbers[address] = append(numbers[address], number)
 		return err
-	}, accountsSQL, v.ws, listJSON(addresses))
+	}, accountNumbersSQL, listJSON(addresses), v.ws, current, current)
 	for _, of := range numbers {
 		slices.Sort(of)
 	}

@@ -32,7 +32,7 @@ func (q *eventQuery) collect(ctx context.Context) (keys []eventKey, err error) {
 	}
 	if err == nil && q.changes() {
 		var gone []eventKey
-		gone, err = q.read(ctx, q.removals())
+		gone, err = q.gone(ctx)
 		keys = append(keys, gone...)
 	}
 	slices.SortFunc(keys, q.compare)

@@ -152,8 +152,8 @@ func TestWaitingTakesLittleMemory(t *testing.T) {
 		t.Errorf("as of %s, want %s: %v", oldest, want, err)
 	}
 	r.countAll()
-	if now, err := r.AsOf(t.Context(), workspace.System(r.body.Workspace)); err != nil || !now.Equal(r.now()) {
-		t.Errorf("all counted: as of %s, want %s: %v", now, r.now(), err)
+	if now, err := r.AsOf(t.Context(), workspace.System(r.body.Workspace)); err != nil || now.Before(r.now()) {
+		t.Errorf("all counted: as of %s, but it is %s: %v", now, r.now(), err)
 	}
 }
 

@@ -38,6 +38,9 @@ const (
 	Readers     = 6
 )
 
+// busyFor is how long a statement waits for another process, or for its own other connections.
+const busyFor = 10 * time.Second
+
 // Store is the main file and the inbox. It is safe for concurrent use.
 type Store struct {
 	now        func() time.Time
@@ -50,8 +53,11 @@ type Store struct {
 	packer     *zstd.Encoder
 	unpacker   *zstd.Decoder
 	importing  chan struct{} // holds one while an import changes an account directory
+	walLimit   int64         // see relieve
+	needs      int64         // the schema version of this release
 
 	mu             sync.Mutex
+	relieved       time.Time                     // when the log was last emptied, by the computer's clock
 	nums           map[workspace.ID]workspaceRow // immutable facts of workspaces; filled as they are asked for
 	workspaceIDs   map[int64]workspace.ID
 	connectionIDs  map[int64]provider.ID
@@ -67,7 +73,7 @@ type workspaceRow struct {
 // Open opens the main file at path, making it when it is not there. It does not migrate (see Migrate) and does not open
 // the inbox (see OpenInbox): commands work beside a running server.
 func Open(path string, now func() time.Time) (*Store, error) {
-	s := &Store{now: now, path: path, nums: map[workspace.ID]workspaceRow{}, importing: make(chan struct{}, 1),
+	s := &Store{now: now, path: path, walLimit: walLimit, nums: map[workspace.ID]workspaceRow{}, importing: make(chan struct{}, 1),
 		recipients:   &recipientCache{known: map[recipientKey]recipient.Ordinal{}},
 		workspaceIDs: map[int64]workspace.ID{}, connectionIDs: map[int64]provider.ID{}, connectionNums: map[provider.ID]int64{}}
 	var err error
@@ -88,6 +94,12 @@ func Open(path string, now func() time.Time) (*Store, error) {
 	if s.readers, err = openFile(path, false, readerCache, 0); err != nil {
 		return nil, errors.Join(err, s.writer.Close())
 	}
+	p, err := s.migrations()
+	if err != nil {
+		return nil, errors.Join(err, s.readers.Close(), s.writer.Close())
+	}
+	sources := p.ListSources() // sorted
+	s.needs = sources[len(sources)-1].Version
 	s.readers.SetMaxOpenConns(Readers)
 	s.readers.SetMaxIdleConns(Readers)
 	return s, nil
@@ -96,7 +108,7 @@ func Open(path string, now func() time.Time) (*Store, error) {
 // openFile opens one file with the pragmas that every connection needs. checkpoint is in pages of the WAL.
 func openFile(path string, write bool, cacheKiB, checkpoint int) (*sql.DB, error) {
 	q := url.Values{}
-	for _, p := range []string{"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "temp_store(MEMORY)",
+	for _, p := range []string{fmt.Sprintf("busy_timeout(%d)", busyFor.Milliseconds()), "journal_mode(WAL)", "synchronous(FULL)", "temp_store(MEMORY)",
 		fmt.Sprintf("cache_size(-%d)", cacheKiB)} {
 		q.Add("_pragma", p)
 	}
@@ -153,8 +165,7 @@ func (s *Store) Version(ctx context.Context) (has, needs int64, err error) {
 		return 0, 0, err
 	}
 	has, err = p.GetDBVersion(ctx)
-	sources := p.ListSources()
-	return has, sources[len(sources)-1].Version, translate("version", err)
+	return has, s.needs, translate("version", err)
 }
 
 func (s *Store) migrations() (*goose.Provider, error) {
@@ -172,19 +183,26 @@ func (s *Store) migrations() (*goose.Provider, error) {
 	return p, nil
 }
 
-// Ready says whether the database answers and has this release's schema.
+// Ready says whether the database answers and has this release's schema, or a newer one's, which keeps this release working.
 func (s *Store) Ready(ctx context.Context) error {
-	var version int64
-	err := s.readers.QueryRowContext(ctx, "SELECT max(version_id) FROM goose_db_version WHERE is_applied").Scan(&version)
+	var has int64
+	err := s.readers.QueryRowContext(ctx, "SELECT max(version_id) FROM goose_db_version WHERE is_applied").Scan(&has)
 	if err != nil {
 		return translate("ready", err)
+	}
+	if has < s.needs {
+		return fault.New(fault.Unavailable, "the database has version %d, this release needs %d", has, s.needs)
 	}
 	return nil
 }
 
 // write runs f in a transaction of the one writer. Nothing of it stays when f fails.
 func (s *Store) write(ctx context.Context, what string, f func(*sql.Tx) error) error {
-	return inTx(ctx, s.writer, what, nil, f)
+	err := inTx(ctx, s.writer, what, nil, f)
+	if err == nil {
+		s.relieve(ctx)
+	}
+	return err
 }
 
 // read runs f on one snapshot.
