@@ -33,6 +33,8 @@ func TestSync(t *testing.T) {
 	e.one["9"] = with(object{"CampaignID": 9, "Name": "Old", "Status": "Sent"}, counts(900))                   // not in the list
 	r.create(campaign.Campaign{Name: "9", ProviderCampaignID: "9", Discovered: true})                          //
 	r.create(campaign.Campaign{Name: "spring/7", ProviderCampaignID: "../Bounces/spring 7", Discovered: true}) // no id of the provider
+	r.create(campaign.Campaign{Name: "0010", ProviderCampaignID: "0010", Discovered: true})                    // another than 10
+	e.one["0010"] = e.one["10"]
 
 	before := r.now
 	k := r.run()
@@ -42,14 +44,15 @@ func TestSync(t *testing.T) {
 		"3": "Autumn | Draft | none", "4": "Winter | Scheduled | none", "5": "Running | Sending | 500 501 502 503 504 505 506 507 508 ",
 		"6": "6 | Sent | 600 601 602 603 604 605 606 607 608 ", "7": "All in the list | Sent | 700 701 702 703 704 705 706 707 708 ",
 		"8": "8 |  | none", "9": "Old | Sent | 900 901 902 903 904 905 906 907 908 ", "../Bounces/spring 7": "spring/7 |  | none",
-		"10": strings.Repeat("é", 250) + " | " + strings.Repeat("s", 200) + " | 0 1 2 3 4 5 6 7 8 ",
+		"0010": "0010 |  | none",
+		"10":   strings.Repeat("é", 250) + " | " + strings.Repeat("s", 200) + " | 0 1 2 3 4 5 6 7 8 ",
 	} {
 		c := got[id]
 		if text := c.Name + " | " + c.Status + " | " + figures(c); text != want {
 			t.Errorf("campaign %s: %q, want %q", id, text, want)
 		}
 		delete(got, id)
-		known := id == "8" || id == "../Bounces/spring 7"
+		known := id == "8" || id == "0010" || id == "../Bounces/spring 7"
 		if c.Discovered != known || c.Archived != (id == "2") || len(c.Tags) > 0 != (id == "2") {
 			t.Errorf("campaign %s: discovered %v, archived %v, tags %v", id, c.Discovered, c.Archived, c.Tags)
 		}
@@ -70,8 +73,8 @@ func TestSync(t *testing.T) {
 			t.Errorf("%s was asked for %d times, want %d", path, e.asked[path], want)
 		}
 	}
-	total := int64(11)
-	want := task.Progress{Fetched: 11, Inserted: 6, Updated: 3, Unreadable: 3, Total: &total, Pages: 1} // 9 was renamed too
+	total := int64(12)
+	want := task.Progress{Fetched: 12, Inserted: 6, Updated: 3, Unreadable: 4, Total: &total, Pages: 1} // 9 was renamed too
 	if text(k.Progress) != text(want) || *k.Progress.Percent() != 100 {
 		t.Errorf("progress %s, want %s", text(k.Progress), text(want))
 	}
