@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"strings"
 
 	"monterey/internal/campaigner/campaignersim"
 )
@@ -14,7 +16,13 @@ type campaignerSimCommand struct {
 	WebhookURL string   `name:"webhook-url" help:"Post the account's webhooks there, from the start." placeholder:"URL"`
 	WebhookKey string   `help:"The key in each webhook." placeholder:"KEY"`
 	Rate       float64  `help:"Live events a second, about." default:"3" placeholder:"R"`
-	Fault      []string `help:"webhook-drop, webhook-double, webhook-reorder or webhook-late; repeatable." placeholder:"NAME"`
+	Fault      []string `help:"Something that goes wrong, by name; repeatable." placeholder:"NAME"`
+	Bounces    int      `help:"Bounces from before its campaigns, 0 to 1000000." default:"20000" placeholder:"N"`
+}
+
+// Help names the faults.
+func (c *campaignerSimCommand) Help() string {
+	return "Faults of webhooks: " + strings.Join(campaignersim.WebhookFaults, ", ") + ".\nFaults of the API: " + strings.Join(campaignersim.APIFaults, ", ") + "."
 }
 
 func (c *campaignerSimCommand) Run(ctx context.Context, p *program) error {
@@ -34,12 +42,19 @@ func (c *campaignerSimCommand) Run(ctx context.Context, p *program) error {
 	if !(c.Rate > 0) {
 		wrong = append(wrong, "--rate must be more than 0")
 	}
+	if c.Bounces < 0 || c.Bounces > campaignersim.MaxBounces {
+		wrong = append(wrong, fmt.Sprintf("--bounces must be from 0 to %d", campaignersim.MaxBounces))
+	}
 	if err := usage(wrong...); err != nil {
 		return err
 	}
+	account := campaignersim.Options{Seed: c.Seed, Bounces: c.Bounces}
+	if c.Bounces == 0 {
+		account.Bounces = -1 // none; 0 would be the simulator's own number
+	}
 	printed := make(chan error, 1)
 	err := campaignersim.Serve(ctx, campaignersim.ServeOptions{
-		Addr: c.Addr, Account: campaignersim.Options{Seed: c.Seed}, APIKey: c.APIKey, WebhookURL: c.WebhookURL, WebhookKey: c.WebhookKey,
+		Addr: c.Addr, Account: account, APIKey: c.APIKey, WebhookURL: c.WebhookURL, WebhookKey: c.WebhookKey,
 		Faults: c.Fault, Rate: c.Rate, Log: p.logger(),
 		Listening: func(a net.Addr) {
 			printed <- p.result(struct {

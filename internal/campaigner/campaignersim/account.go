@@ -15,7 +15,19 @@ type Options struct {
 	Recipients int // on the list at first; 0 = 5,000
 	Days       int // that the history reaches back; 0 = 60
 	Forms      Forms
+	// Bounces is the number of bounces from before the campaigns, spread over the six years before them; 0 = 20,000,
+	// negative = none, at most MaxBounces.
+	Bounces int
+	// Skew is how far the API's times lie from the webhooks' at most: on some events, never so that it is doubtful which row
+	// is of which event; 0 = 3 s, negative = not at all, at most MaxSkew.
+	Skew time.Duration
 }
+
+// The bounds of Options.
+const (
+	MaxBounces = 1_000_000
+	MaxSkew    = 119 * time.Second // recovery looks 120 s around
+)
 
 func (o Options) withDefaults() Options {
 	if o.Now.IsZero() {
@@ -29,6 +41,13 @@ func (o Options) withDefaults() Options {
 	if o.Forms.Zone == nil {
 		o.Forms.Zone = time.UTC
 	}
+	if o.Bounces == 0 {
+		o.Bounces = 20_000
+	}
+	if o.Skew == 0 {
+		o.Skew = 3 * time.Second
+	}
+	o.Bounces, o.Skew = min(max(o.Bounces, 0), MaxBounces), min(max(o.Skew, 0), MaxSkew)
 	return o
 }
 
@@ -118,6 +137,7 @@ type Event struct {
 	BounceID int64     // of bounces, growing with the list; else 0
 	NDRCode  int       // of bounces: the provider's code
 	Reason   string    // of bounces: what the other server said
+	Reported time.Time // when it happened by the clock of the API; see Options.Skew
 }
 
 // Account is an invented account. It may be used by several goroutines.
@@ -126,11 +146,14 @@ type Account struct {
 	Domain  string // of the company's own addresses and links
 	options Options
 
+	history    *history
+	unsent     []Unsent
 	mu         sync.RWMutex
 	campaigns  []Campaign
 	contacts   []Contact
 	events     []Event
 	lastBounce int64
+	now        time.Time // until when everything has happened
 
 	live  sync.Mutex // held by who drives time on: maker and later are theirs
 	maker *maker
@@ -145,6 +168,8 @@ func NewAccount(o Options) *Account {
 	a := &Account{Company: company.name, Domain: company.domain, options: o, lastBounce: 40_000_000 + rng.Int64N(1_000_000)}
 	a.maker = newMaker(a)
 	all := a.maker.history()
+	a.history = newHistory(o, a.maker.begin, a.lastBounce, a.contacts[:o.Recipients])
+	a.unsent, a.now = a.plans(), o.Now
 	past := len(all)
 	for past > 0 && all[past-1].At.After(o.Now) {
 		past--

@@ -19,11 +19,15 @@ const (
 // WebhookFaults are the names of all of them.
 var WebhookFaults = []string{WebhookDrop, WebhookDouble, WebhookReorder, WebhookLate}
 
-// CheckFaults names every fault that there is not.
+// CheckFaults names every fault that there is not, neither of webhooks nor of the API.
 func CheckFaults(names []string) error {
-	unknown := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return slices.Contains(WebhookFaults, n) })
+	return checkAmong(slices.Concat(WebhookFaults, APIFaults), names)
+}
+
+func checkAmong(faults, names []string) error {
+	unknown := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return slices.Contains(faults, n) })
 	if len(unknown) > 0 {
-		return fmt.Errorf("campaignersim: no fault %s; there are %s", strings.Join(unknown, ", "), strings.Join(WebhookFaults, ", "))
+		return fmt.Errorf("campaignersim: no fault %s; there are %s", strings.Join(unknown, ", "), strings.Join(faults, ", "))
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 // then every five minutes, and all in it goes sixty times as fast as in life; each brings about rate × 300 events (a rate of 0
 // = 3 a second). One Live runs at a time. The report's indices are of the account's events, which grow meanwhile.
 func (p *Poster) Live(ctx context.Context, a *Account, rate float64) (Report, error) {
-	if err := CheckFaults(p.Faults); err != nil {
+	if err := checkAmong(WebhookFaults, p.Faults); err != nil {
 		return Report{}, err
 	}
 	if rate <= 0 {
@@ -84,5 +84,10 @@ func (a *Account) advance(now time.Time) (from, until int) {
 	}
 	from = a.publish(a.later[:n])
 	a.later = a.later[n:]
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if now.After(a.now) {
+		a.now = now
+	}
 	return from, from + n
 }

@@ -71,7 +71,7 @@ func (m *maker) people() (events []Event) {
 		c := cm.contact(i)
 		c.Joined = at
 		m.a.contacts = append(m.a.contacts, c)
-		events = append(events, Event{Kind: kind, At: at, Campaign: -1, Run: -1, Contact: i, Link: -1})
+		events = append(events, Event{Kind: kind, At: at, Reported: at, Campaign: -1, Run: -1, Contact: i, Link: -1})
 		return i
 	}
 	for range max(2, o.Recipients/200) {
@@ -127,6 +127,7 @@ func (m *maker) campaign(th theme, start time.Time, percent int) []Event {
 	}
 	m.a.addCampaign(c)
 	slices.SortStableFunc(m.out, func(a, b Event) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Kind, b.Kind)) })
+	m.report(c)
 	return m.out
 }
 

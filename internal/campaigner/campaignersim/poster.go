@@ -46,7 +46,7 @@ type Report struct {
 // it is answered. The error tells of bodies that were refused or given up, and of the context's end; the report is right
 // all the same.
 func (p *Poster) Post(ctx context.Context, a *Account) (Report, error) {
-	if err := CheckFaults(p.Faults); err != nil {
+	if err := checkAmong(WebhookFaults, p.Faults); err != nil {
 		return Report{}, err
 	}
 	rng := rand.New(rand.NewPCG(p.Seed, 3))

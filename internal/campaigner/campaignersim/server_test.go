@@ -80,3 +80,33 @@ func TestServe(t *testing.T) {
 		t.Error("no error for a fault that there is not")
 	}
 }
+
+// Faults of both halves may be given to the command together.
+func TestServeWithFaults(t *testing.T) {
+	_, p := receive(t)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	listening, ended := make(chan net.Addr, 1), make(chan error, 1)
+	o := ServeOptions{Addr: "127.0.0.1:0", Account: tiny(1), WebhookURL: p.URL, WebhookKey: "whk", Faults: []string{WebhookDouble, NullItems},
+		Listening: func(a net.Addr) { listening <- a }}
+	go func() { ended <- Serve(ctx, o) }()
+	addr := <-listening
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr.String()+"/v1/Campaigns/Sending", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("ApiKey", "sim-key")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var l listAnswer
+	if err = json.NewDecoder(res.Body).Decode(&l); err != nil || l.Items != nil || l.PageSize != standardPage {
+		t.Errorf("%+v, %v", l, err)
+	}
+	stop()
+	if err = <-ended; err != nil {
+		t.Error(err)
+	}
+}

@@ -14,6 +14,7 @@ type Truth struct {
 	// Objects were posted; of them Inserted were new, Duplicates were not, Ignored are no engagement.
 	Objects, Inserted, Duplicates, Ignored int
 
+	recovered bool              // the API was read too
 	campaigns map[string][]fact // by time; "" = of no campaign
 	marks     map[string][]mark // by time, SendingStarted before Sent
 }
@@ -27,6 +28,22 @@ type fact struct {
 	url      string
 	at       int64 // Unix seconds: more is not kept of a time
 	machine  bool
+	sync     bool // the API told of it, no webhook did
+}
+
+// identity is what makes two reports the same event. Soft and hard bounces are of one type.
+type identity struct {
+	campaign, person, link string
+	kind                   Kind
+	at                     int64
+}
+
+func (f fact) identity() identity {
+	kind := f.kind
+	if kind == SoftBounce {
+		kind = HardBounce
+	}
+	return identity{f.campaign, f.person, f.link, kind, f.at}
 }
 
 type mark struct {
@@ -50,11 +67,6 @@ func (a *Account) Truth() *Truth {
 func (a *Account) TruthOf(posted []int) *Truth {
 	t := &Truth{Objects: len(posted), campaigns: map[string][]fact{}, marks: map[string][]mark{}}
 	campaigns, contacts, events := a.Campaigns(), a.Contacts(), a.Events()
-	type identity struct {
-		campaign, person, link string
-		kind                   Kind
-		at                     int64
-	}
 	seen := map[identity]bool{}
 	for _, i := range posted {
 		e := events[i]
@@ -62,23 +74,12 @@ func (a *Account) TruthOf(posted []int) *Truth {
 			t.Ignored++
 			continue
 		}
-		f := fact{kind: e.Kind, at: e.At.Unix()}
-		if e.Campaign >= 0 {
-			f.campaign = strconv.FormatInt(campaigns[e.Campaign].ID, 10)
-		}
-		if e.Contact >= 0 {
-			f.person = strings.ToLower(contacts[e.Contact].Address)
-		}
-		if e.Kind == Click {
-			l := campaigns[e.Campaign].Links[e.Link]
-			f.link, f.url = strconv.FormatInt(l.ID, 10), l.URL
-		}
-		id := identity{f.campaign, f.person, f.link, f.kind, f.at}
-		if seen[id] {
+		f := factOf(e, campaigns, contacts)
+		if seen[f.identity()] {
 			t.Duplicates++
 			continue
 		}
-		seen[id] = true
+		seen[f.identity()] = true
 		t.Inserted++
 		if e.Kind != SendingStarted && e.Kind != Sent {
 			t.campaigns[f.campaign] = append(t.campaigns[f.campaign], f)
@@ -91,6 +92,28 @@ func (a *Account) TruthOf(posted []int) *Truth {
 		}
 		t.marks[f.campaign] = append(t.marks[f.campaign], m)
 	}
+	t.settle()
+	return t
+}
+
+// factOf is what a webhook tells of an event.
+func factOf(e Event, campaigns []Campaign, contacts []Contact) fact {
+	f := fact{kind: e.Kind, at: e.At.Unix()}
+	if e.Campaign >= 0 {
+		f.campaign = strconv.FormatInt(campaigns[e.Campaign].ID, 10)
+	}
+	if e.Contact >= 0 {
+		f.person = strings.ToLower(contacts[e.Contact].Address)
+	}
+	if e.Kind == Click {
+		l := campaigns[e.Campaign].Links[e.Link]
+		f.link, f.url = strconv.FormatInt(l.ID, 10), l.URL
+	}
+	return f
+}
+
+// settle puts everything in its order and finds the machines.
+func (t *Truth) settle() {
 	for _, facts := range t.campaigns {
 		slices.SortStableFunc(facts, func(a, b fact) int { return cmp.Compare(a.at, b.at) })
 	}
@@ -98,7 +121,6 @@ func (a *Account) TruthOf(posted []int) *Truth {
 		slices.SortFunc(marks, func(a, b mark) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.kind, b.kind)) })
 	}
 	t.findMachines()
-	return t
 }
 
 // findMachines applies the rule by trying every window: who clicked on three or more different links within ten seconds,
@@ -163,7 +185,9 @@ type Counts struct {
 	UniqueHumanClicks int    `json:"unique_human_clicks"`
 	Bounces           int    `json:"bounces"`
 	HardBounces       int    `json:"hard_bounces"`
+	SoftBounces       *int   `json:"soft_bounces"` // nil = unknown, as no webhook tells of any
 	Unsubscribes      int    `json:"unsubscribes"`
+	Complaints        *int   `json:"complaints"` // nil = unknown
 }
 
 // Statistics are a campaign's over a range.
@@ -208,6 +232,9 @@ func (t *Truth) counts(campaign string, from, to time.Time) (c Counts) {
 			*n++
 		}
 	}
+	if t.recovered {
+		c.SoftBounces, c.Complaints = new(int), new(int)
+	}
 	for _, f := range t.campaigns[campaign] {
 		if !within(f.at, from, to) {
 			continue
@@ -227,9 +254,14 @@ func (t *Truth) counts(campaign string, from, to time.Time) (c Counts) {
 			}
 		case HardBounce:
 			unique(&c.Bounces, "bounce", f.person)
-			c.HardBounces = c.Bounces
+			unique(&c.HardBounces, "hard bounce", f.person)
+		case SoftBounce:
+			unique(&c.Bounces, "bounce", f.person)
+			unique(c.SoftBounces, "soft bounce", f.person)
 		case Unsubscribe:
 			unique(&c.Unsubscribes, "unsubscribe", f.person)
+		case Complaint:
+			unique(c.Complaints, "complaint", f.person)
 		}
 	}
 	for _, r := range t.runs(campaign) {

@@ -129,6 +129,7 @@ type object struct {
 	form     Forms
 	stringID bool
 	spaced   bool
+	sparse   bool // optional fields may be absent
 }
 
 func (o *object) name(name string) {
