@@ -22,7 +22,7 @@ func (c *campaignCreate) Run(ctx context.Context, p *program) error {
 	now := p.now().UTC()
 	cm := campaign.Campaign{
 		ID: campaign.NewID(), Name: c.Name, Provider: provider.Name(c.Provider), ProviderCampaignID: c.ProviderCampaignID,
-		Tags: c.Tag, CreatedAt: now, UpdatedAt: now,
+		Tags: c.Tag, Named: true, CreatedAt: now, UpdatedAt: now,
 	}
 	ws, err := p.workspaceFlag(c.Workspace, fieldMistakes(cm.Validate())...)
 	if err != nil {

@@ -164,7 +164,7 @@ func importCampaigns(ctx context.Context, store campaign.Store, ws workspace.ID,
 		cm, ok := known[key{row.Provider, row.ProviderCampaignID}]
 		if !ok {
 			cm = row.Campaign
-			cm.ID, cm.CreatedAt, cm.UpdatedAt = campaign.NewID(), now, now
+			cm.ID, cm.Named, cm.CreatedAt, cm.UpdatedAt = campaign.NewID(), true, now, now
 			if err := store.CreateCampaign(ctx, caller, cm); err != nil {
 				return n, err
 			}
@@ -187,7 +187,7 @@ func importCampaigns(ctx context.Context, store campaign.Store, ws workspace.ID,
 // change puts what the row says into a campaign that is there already, and says whether anything changed.
 func (r campaignRow) change(cm *campaign.Campaign) bool {
 	changed := cm.Name != r.Name || cm.Discovered
-	cm.Name, cm.Discovered = r.Name, false
+	cm.Rename(r.Name)
 	if r.hasStatus && cm.Status != r.Status {
 		cm.Status, changed = r.Status, true
 	}

@@ -24,7 +24,7 @@ var layers = []layer{
 	{in: []string{"account/directory"}, may: nouns, outside: []string{"net/http"}}, // reads a database that is not ours
 	{in: []string{"campaigner"}, may: slices.Concat(nouns, []string{"campaigner"}), outside: noSQL},
 	{in: []string{"ingest"}, may: slices.Concat(nouns, []string{"campaigner", "ingest"}), outside: noSQL},
-	{in: []string{"backfill"}, may: slices.Concat(nouns, []string{"campaigner"}), outside: noSQL},
+	{in: []string{"backfill", "campaignsync"}, may: slices.Concat(nouns, []string{"campaigner"}), outside: noSQL},
 	{in: []string{"auth"}, may: nouns, outside: noSQL},
 	{in: []string{"httpapi", "web"}, may: slices.Concat(nouns, []string{"auth", "ingest", "httpapi", "web"}), outside: noSQL},
 	{in: []string{"store/sqlite", "store/postgres"}, may: slices.Concat(nouns, []string{"ingest", "store"}), outside: []string{"net/http"}},

@@ -7,6 +7,7 @@ import (
 
 	"monterey/internal/backfill"
 	"monterey/internal/campaigner"
+	"monterey/internal/campaignsync"
 	"monterey/internal/provider"
 	"monterey/internal/store/sqlite"
 	"monterey/internal/task"
@@ -28,9 +29,10 @@ func (p *program) taskEngine(store *sqlite.Store, keys *provider.Keys, rate floa
 	accounts := &campaigner.Accounts{Connections: store, Keys: keys, Limits: campaigner.NewLimits(rate, campaigner.DefaultAtOnce),
 		AllowPrivate: p.common.AllowPrivateProviders, Now: p.now}
 	history := &backfill.Backfill{Accounts: accounts, Bounces: store, Tasks: store, Now: p.now, Slice: jobs.Slice}
+	campaigns := &campaignsync.Sync{Accounts: accounts, Campaigns: store, Tasks: store, Now: p.now, Slice: jobs.Slice}
 	return &taskEngine{store: store, now: p.now, log: log, runner: &task.Runner{
 		Store: store, Now: p.now, Watch: time.Second,
-		Work: map[task.Kind]task.Work{task.Backfill: history.Work},
+		Work: map[task.Kind]task.Work{task.Backfill: history.Work, task.Campaigns: campaigns.Work},
 		Note: func(t task.Task, what string, err error) {
 			log.Warn("task "+what, "task", t.ID, "kind", t.Kind, "error", err)
 		},

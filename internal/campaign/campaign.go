@@ -12,6 +12,7 @@ import (
 	"monterey/internal/fault"
 	"monterey/internal/page"
 	"monterey/internal/provider"
+	"monterey/internal/task"
 	"monterey/internal/workspace"
 )
 
@@ -39,9 +40,16 @@ type Campaign struct {
 	Tags               []string
 	Status             string // free text: the provider's or the user's; "" = unknown
 	Discovered         bool   // made by its first event, and named by nobody yet
+	Named              bool   // by somebody here: the provider's name does not replace it (see Follow)
 	Archived           bool   // deleted: hidden, its events kept
 	CreatedAt          time.Time
 	UpdatedAt          time.Time
+
+	// What follows is the provider's, as it was last read; zero and nil = unknown.
+	ScheduledAt       time.Time // when it is, or was, to be sent
+	ProviderCreatedAt time.Time // when it was made there
+	Figures           *Figures
+	Sources           Sources // of which the reports of this campaign have been read
 }
 
 // Validate names every bad field at once.
@@ -79,8 +87,21 @@ type Store interface {
 	GetCampaign(ctx context.Context, c workspace.Caller, id ID) (Campaign, error)
 	// ListCampaigns sorts by name, created_at, updated_at, status or provider_campaign_id (default -created_at).
 	ListCampaigns(ctx context.Context, c workspace.Caller, f Filter, p page.Params) (page.Of[Campaign], error)
-	// UpdateCampaign overwrites all but id, provider and creation.
+	// UpdateCampaign overwrites all but id, provider, creation and what is the provider's; with another id of the provider's
+	// it forgets the latter.
 	UpdateCampaign(ctx context.Context, c workspace.Caller, cm Campaign) error
+	// PutReported lets the provider's campaigns follow what it says of them (see Campaign.Follow), and makes those that are
+	// not there, named as the provider says or else after its id. It does so together with the step that a task makes by it,
+	// which step works out from what became of the rows; step may be called twice. Nothing is stored when step fails, or the
+	// task has ended (Conflict). The last one counts of rows with the same id. Data for a row without an id, or more than
+	// MaxReported.
+	PutReported(ctx context.Context, c workspace.Caller, p provider.Name, rows []Reported, now time.Time,
+		step func(Upserted) (task.Step, error)) error
+	// CampaignsAfter are the first of the provider's campaigns whose ids are behind after, bytewise and in this order,
+	// archived ones too.
+	CampaignsAfter(ctx context.Context, c workspace.Caller, p provider.Name, after string, limit int) ([]Campaign, error)
+	// AddSources notes that reports of these kinds have been read for a campaign.
+	AddSources(ctx context.Context, c workspace.Caller, id ID, s Sources) error
 
 	// CreateRun keeps a run that somebody registered. Conflict for a provider's run id that is taken in the campaign.
 	CreateRun(ctx context.Context, c workspace.Caller, r Run) error

@@ -21,11 +21,14 @@ type Run struct {
 	// StartedAt is when it began. A derived run of which only the end was reported starts at its end.
 	StartedAt  time.Time
 	FinishedAt time.Time // zero = not known to have finished
-	Sent       *int64    // mails sent; nil = unknown
-	Delivered  *int64    // nil = unknown
-	Derived    bool      // worked out from marks, not registered
-	CreatedAt  time.Time
-	UpdatedAt  time.Time
+	// Sent is the number of mails; nil = unknown. Where nobody said it of the run, and the campaign has no other, it is what
+	// the provider says of the campaign (Figures.Sent), if it was asked after the run and nothing was being sent. The store
+	// works that out at each reading and keeps it with no run, so that it goes when a second run comes.
+	Sent      *int64
+	Delivered *int64 // nil = unknown
+	Derived   bool   // worked out from marks, not registered
+	CreatedAt time.Time
+	UpdatedAt time.Time
 }
 
 // MaxMails bounds the figures of a run, so that the sum over 900 runs of that size still fits.

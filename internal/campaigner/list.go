@@ -141,6 +141,9 @@ func hashKey(key string) string {
 	return strconv.FormatUint(h.Sum64(), 16)
 }
 
+// IsID says whether a text can be one of the provider's ids; a campaign that a webhook named may have another.
+func IsID(id string) bool { return segment("", id) == nil }
+
 // segment checks an id that becomes a part of a path: it may come from a webhook, and must lead nowhere else.
 func segment(kind, id string) error {
 	for i := range len(id) {

@@ -11,6 +11,7 @@ import (
 	"monterey/internal/campaign"
 	"monterey/internal/fault"
 	"monterey/internal/provider"
+	"monterey/internal/task"
 )
 
 func (a *api) campaignRoutes() {
@@ -26,6 +27,10 @@ func (a *api) campaignRoutes() {
 		Errors: []int{http.StatusConflict}, Summary: "Change a campaign", Description: "Fields left out stay as they are."}, a.updateCampaign)
 	handle(a, operation{ID: "archiveCampaign", Method: http.MethodDelete, Path: "/email-campaigns/{id}", Tag: tag, Rule: editor,
 		Summary: "Archive a campaign", Description: "It is hidden; its events are kept."}, a.archiveCampaign)
+	handle(a, operation{ID: "syncCampaigns", Method: http.MethodPost, Path: "/email-campaigns/sync", Tag: tag, Rule: editor,
+		Status: http.StatusAccepted, Errors: []int{http.StatusConflict}, Summary: "Read the campaigns from the provider",
+		Description: "Their names, status, dates and the provider's own figures. A name that you gave a campaign stays. While one runs " +
+			"the answer is a conflict with the id of its task in task_id."}, a.syncCampaigns)
 }
 
 type campaignWire struct {
@@ -39,11 +44,13 @@ type campaignWire struct {
 	Archived           bool          `json:"archived"`
 	CreatedAt          time.Time     `json:"created_at"`
 	UpdatedAt          time.Time     `json:"updated_at"`
+	ScheduledAt        *time.Time    `json:"scheduled_at" doc:"When the provider is, or was, to send it; null = unknown"`
+	ProviderCreatedAt  *time.Time    `json:"provider_created_at" doc:"When it was made at the provider; null = unknown"`
 }
 
 func wireCampaign(c campaign.Campaign) campaignWire {
 	return campaignWire{c.ID.UUID, c.Name, c.Provider, c.ProviderCampaignID, append([]string{}, c.Tags...), orNil(c.Status),
-		c.Discovered, c.Archived, c.CreatedAt.UTC(), c.UpdatedAt.UTC()}
+		c.Discovered, c.Archived, c.CreatedAt.UTC(), c.UpdatedAt.UTC(), instant(c.ScheduledAt), instant(c.ProviderCreatedAt)}
 }
 
 type campaignSorts struct{}
@@ -104,9 +111,8 @@ func (b campaignBody) apply(c *campaign.Campaign) {
 		}
 	}
 	if b.Name != nil {
-		c.Discovered = false // somebody named it
+		c.Rename(strings.TrimSpace(*b.Name))
 	}
-	set(&c.Name, b.Name)
 	set(&c.ProviderCampaignID, b.ProviderCampaignID)
 	set(&c.Status, b.Status)
 	if b.Tags != nil {
@@ -179,4 +185,8 @@ func (a *api) archiveCampaign(ctx context.Context, c call, in *byID) (nothing, e
 	}
 	cm.Archived, cm.UpdatedAt = true, a.Now().UTC()
 	return nothing{}, a.Campaigns.UpdateCampaign(ctx, c.Caller, cm)
+}
+
+func (a *api) syncCampaigns(ctx context.Context, c call, _ *struct{}) (taskWire, error) {
+	return a.start(ctx, c, task.Campaigns, task.Params{}, "/tasks/")
 }

@@ -76,7 +76,9 @@ func (a *api) describeStatistics() {
 		"first_event_at": "Of the campaign, whatever the range", "last_event_at": "Of the campaign, whatever the range",
 		"as_of": "Everything received before is counted", "human_as_of": "Machine rules that look at several events have been applied up to here",
 		"partial": "The range cuts the bucket, which counts the range only", "bucket_end": "Of the whole calendar bucket, excluded",
-		"truncated": "Only the last 10 000 buckets are here", "provider_reported": "The provider's own figures, when synced; never mixed in",
+		"truncated": "Only the last 10 000 buckets are here",
+		"provider_reported": "The provider's own figures of the whole campaign, whatever the range, when synced; never mixed in. Of the " +
+			"overview their sum: null unless all campaigns to which anything happened have been synced, and as_of is the oldest",
 		"previous": "The same for the range of equal length just before; null unless both ends are given",
 	}
 	for _, d := range definitions() {
@@ -97,6 +99,12 @@ func (a *api) describeStatistics() {
 		for field, p := range s.Properties {
 			if p.Description == "" {
 				p.Description = meaning[field]
+				if name == "ProviderReported" {
+					p.Description = "As the provider counts it; null = unknown"
+				}
+				if name == "ProviderReported" && field == "as_of" {
+					p.Description = "When the provider was asked"
+				}
 			}
 			for _, v := range enums[field] {
 				p.Enum = append(p.Enum, v)

@@ -16,9 +16,11 @@ import (
 	validator "github.com/pb33f/libopenapi-validator"
 
 	"monterey/internal/auth"
+	"monterey/internal/campaign"
 	"monterey/internal/delivery"
 	"monterey/internal/provider"
 	"monterey/internal/store/sqlite"
+	"monterey/internal/task"
 	"monterey/internal/workspace"
 )
 
@@ -276,6 +278,57 @@ func TestCampaignsAndRuns(t *testing.T) {
 	if a, b := len(alice.items("/email-campaigns/")), len(alice.items("/email-campaigns/?include_archived=true")); a != 0 || b != 1 {
 		t.Errorf("archived campaigns: %d and %d are listed", a, b)
 	}
+}
+
+// What the provider says of a campaign is asked for by a task, shown, and never replaces a name that was given here.
+func TestSyncCampaigns(t *testing.T) {
+	s := openSite(t, nil)
+	alice := s.newWorkspace("Alice's", workspace.Admin)
+	viewer := s.key(s.workspaceOf(alice), workspace.Viewer)
+	alice.do(409, "POST", "/email-campaigns/sync", nil) // nobody to ask
+	alice.do(201, "POST", "/provider-connections/", map[string]any{"api_key": "secret"})
+	viewer.do(403, "POST", "/email-campaigns/sync", nil)
+	a := alice.try("POST", "/email-campaigns/sync", nil, "")
+	k := alice.items("/tasks/?kind=campaigns")[0].(map[string]any)
+	if a.Code != 202 || k["kind"] != "campaigns" || a.Header().Get("Location") != "/tasks/"+k["task_id"].(string) {
+		t.Errorf("sync: %d %v %s", a.Code, a.Header(), a.Body)
+	}
+	if again := alice.do(409, "POST", "/email-campaigns/sync", nil); again["task_id"] != k["task_id"] {
+		t.Errorf("a second one: %v", again)
+	}
+
+	made := alice.do(201, "POST", "/email-campaigns/", map[string]any{"name": "Mine", "provider_campaign_id": "1"})
+	id, err := task.ParseID(k["task_id"].(string))
+	if err != nil || made["scheduled_at"] != nil || made["provider_created_at"] != nil {
+		t.Fatal(made, err)
+	}
+	ws := workspace.System(s.workspaceOf(alice))
+	rows := []campaign.Reported{{ProviderCampaignID: "1", Name: "Theirs", Status: "Sent", ScheduledAt: moment1, CreatedAt: moment1, Figures: &campaign.Figures{AsOf: moment1, Sent: new(int64(9)), SoftBounces: new(int64)}}}
+	if err := s.store.PutReported(t.Context(), ws, provider.Campaigner, rows, moment1, func(campaign.Upserted) (task.Step, error) { return task.Step{Task: id}, nil }); err != nil {
+		t.Fatal(err)
+	}
+	got := alice.do(200, "GET", "/email-campaigns/"+made["id"].(string), nil)
+	if got["name"] != "Mine" || got["status"] != "Sent" || got["scheduled_at"] != "2026-01-02T10:00:00Z" || got["provider_created_at"] != "2026-01-02T10:00:00Z" {
+		t.Errorf("campaign: %v", got)
+	}
+	for _, path := range []string{made["id"].(string), "overview"} {
+		got := alice.do(200, "GET", "/campaign-statistics/"+path, nil)
+		theirs := got["provider_reported"].(map[string]any)
+		if theirs["sent"] != 9.0 || theirs["opens"] != nil || theirs["as_of"] != "2026-01-02T10:00:00Z" || got["soft_bounces"] != 0.0 || got["complaints"] != nil {
+			t.Errorf("statistics of %s: %v", path, got)
+		}
+	}
+}
+
+// workspaceOf is the only one of a client's key.
+func (s *site) workspaceOf(c client) workspace.ID {
+	s.Helper()
+	id := c.do(200, "GET", "/auth/me", nil)["memberships"].([]any)[0].(map[string]any)["workspace_id"].(string)
+	ws, err := workspace.ParseID(id)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return ws
 }
 
 // A campaign without events: everything is there, unknown is null, and the answers are what the document says.

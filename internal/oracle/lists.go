@@ -105,7 +105,7 @@ func (o *Oracle) Domains(campaign string, from, to *int64) map[string]map[string
 	domains := map[string]map[string]any{}
 	for d, of := range events {
 		t := o.tally(of, perCampaign)
-		domains[d] = o.people(t)
+		domains[d] = o.people([]string{campaign}, t)
 		domains[d]["domain"], domains[d]["recipients"] = d, num(len(t.anyone))
 	}
 	return domains

@@ -53,8 +53,12 @@ type World struct {
 	Runs   []Run // registered by hand
 	// Ignored objects are of kinds that are no engagement.
 	Ignored int
-	// SoftBounces and Complaints tell that a source which reports them has been read; webhooks alone are none.
-	SoftBounces, Complaints bool
+	// Read are the provider's reports that were read for a campaign, by the fields that they fill: soft_bounces and
+	// complaints, which no webhook brings.
+	Read map[string][]string
+	// Figures are the provider's own of a campaign, by their names in provider_reported; a name that is absent is unknown.
+	// They were asked for after all runs had ended.
+	Figures map[string]map[string]int64
 }
 
 // Oracle knows the truth about a world.
@@ -178,9 +182,21 @@ func (o *Oracle) findRuns() {
 			o.runs = append(o.runs, Run{Campaign: c, Start: at, End: &at, Sent: sent})
 		}
 	}
+	o.findSent()
 	slices.SortFunc(o.runs, func(a, b Run) int {
 		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Campaign, b.Campaign))
 	})
+}
+
+// findSent takes what the provider says was sent for what one run sent, where that is all there is and nobody said better.
+func (o *Oracle) findSent() {
+	for c, figures := range o.world.Figures {
+		n, said := figures["sent"]
+		at := slices.IndexFunc(o.runs, func(r Run) bool { return r.Campaign == c })
+		if said && at >= 0 && len(o.Runs(c)) == 1 && o.runs[at].Sent == nil {
+			o.runs[at].Sent = &n
+		}
+	}
 }
 
 // firstEnd is the earliest of ends from start on and before the next of starts.
@@ -205,6 +221,9 @@ func (o *Oracle) Campaigns() []string {
 	}
 	for _, r := range o.runs {
 		all[r.Campaign] = true
+	}
+	for c := range o.world.Figures {
+		all[c] = true
 	}
 	delete(all, "")
 	return sorted(all)

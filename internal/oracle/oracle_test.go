@@ -87,6 +87,30 @@ func TestStatistics(t *testing.T) {
 	}
 }
 
+// What the provider says of its campaigns, beside what happened and in the place of what nobody knows.
+func TestFigures(t *testing.T) {
+	w := World{
+		Marks:  []Mark{{"1", Started, 10, nil}, {"2", Sent, 20, p(5)}, {"3", Started, 10, nil}, {"3", Started, 20, nil}},
+		Events: []Event{{Campaign: "1", Type: "open", Address: "a@x", At: 30}, {Campaign: "1", Type: "bounce", Class: "soft", Address: "a@x", At: 40}},
+		Read:   map[string][]string{"3": {"complaints"}},
+		Figures: map[string]map[string]int64{"1": {"sent": 7, "soft_bounces": 3, "complaints": 1}, "2": {"sent": 6, "soft_bounces": 0},
+			"3": {"sent": 9, "opens": 4}, "4": {"sent": 1}},
+	}
+	o := New(w)
+	for c, want := range map[string]map[string]any{
+		"1": {"sent": 7.0, "delivered": 6.0, "soft_bounces": 1.0, "complaints": nil, "provider_reported": map[string]any{"sent": 7.0, "soft_bounces": 3.0, "clicks": nil}},
+		"2": {"sent": 5.0, "soft_bounces": 0.0, "complaints": nil, "provider_reported": map[string]any{"sent": 6.0, "opens": nil}},
+		"3": {"sent": nil, "soft_bounces": nil, "complaints": 0.0}, // who knows which run sent how many
+		"4": {"sent": nil, "opens": 0.0},
+	} {
+		check(t, c, want, o.Statistics(c, nil, nil))
+	}
+	check(t, "all", map[string]any{"sent": 12.0, "soft_bounces": 1.0, "complaints": 0.0,
+		"provider_reported": map[string]any{"sent": 23.0, "soft_bounces": nil}}, o.Overview(nil, nil, ByEvent))
+	delete(w.Figures, "3")
+	check(t, "all but one", map[string]any{"provider_reported": nil}, New(w).Overview(nil, nil, ByEvent))
+}
+
 func TestMachines(t *testing.T) {
 	base := at(t, "2025-01-01T00:00:00Z")
 	click := func(c, link, url string, after int64) Event {

@@ -3,6 +3,7 @@ package oracle
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 )
 
@@ -209,3 +210,26 @@ func (m *maker) mark(k Mark) {
 }
 
 func pick[T any](rng *rand.Rand, from ...T) T { return from[rng.IntN(len(from))] }
+
+// WithFigures is the world after the provider was asked for its figures: of all campaigns or only some, and of one of which
+// nobody heard before. They have nothing to do with what happened, and are often 0 or unknown. Sent is never below the number
+// of people (see sends).
+func WithFigures(w World, rng *rand.Rand) World {
+	w.Figures = map[string]map[string]int64{"770077": {}}
+	all := rng.IntN(2) == 0
+	for _, c := range New(w).Campaigns() {
+		if !all && rng.IntN(2) == 0 && c != "770077" || strings.ContainsAny(c, " /") { // which is no id that can be asked for
+			continue
+		}
+		w.Figures[c] = map[string]int64{}
+		for _, name := range figureNames {
+			if rng.IntN(8) > 0 {
+				w.Figures[c][name] = int64(rng.IntN(3))
+			}
+		}
+		if _, ok := w.Figures[c]["sent"]; ok {
+			w.Figures[c]["sent"] = int64(len(w.Events) + rng.IntN(100))
+		}
+	}
+	return w
+}

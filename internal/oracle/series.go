@@ -96,7 +96,7 @@ func (o *Oracle) points(events []happened, buckets []bucket, from, to int64, p S
 		for stop < len(events) && events[stop].At < end {
 			stop++
 		}
-		point := o.counts(o.tally(events[next:stop], perCampaign))
+		point := o.counts([]string{p.Campaign}, o.tally(events[next:stop], perCampaign))
 		sent := o.mailed(p.Campaign, &start, &end, nil)
 		point["sent"], point["delivered"] = float(sent.sent), float(sent.delivered)
 		point["bucket_start"], point["bucket_end"] = stamp(b.start), stamp(b.end)

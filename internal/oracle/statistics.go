@@ -61,21 +61,61 @@ func (o *Oracle) tally(events []happened, person func(happened) string) tally {
 	return t
 }
 
-// people are the fields that count distinct recipients.
-func (o *Oracle) people(t tally) map[string]any {
+// people are the fields that count distinct recipients, of campaigns.
+func (o *Oracle) people(campaigns []string, t tally) map[string]any {
 	return map[string]any{
 		"unique_opens": num(len(t.opened)), "unique_human_opens": num(len(t.humanOpened)),
 		"unique_clicks": num(len(t.clicked)), "unique_human_clicks": num(len(t.humanClicked)),
 		"bounces": num(len(t.bounced)), "hard_bounces": num(len(t.hard)),
-		"soft_bounces": known(o.world.SoftBounces, len(t.soft)),
+		"soft_bounces": known(o.reported(campaigns, "soft_bounces", func(e happened) bool { return e.Class == "soft" }), len(t.soft)),
 		"unsubscribes": num(len(t.unsubscribed)),
-		"complaints":   known(o.world.Complaints, len(t.complained)),
+		"complaints":   known(o.reported(campaigns, "complaints", func(e happened) bool { return e.Type == "complaint" }), len(t.complained)),
 	}
 }
 
+// reported tells whether it is known of any of the campaigns what the field counts: the provider's reports of it were read,
+// or its figure says that there is none, or there is one.
+func (o *Oracle) reported(campaigns []string, field string, counts func(happened) bool) bool {
+	return slices.ContainsFunc(campaigns, func(c string) bool {
+		n, said := o.world.Figures[c][field]
+		return slices.Contains(o.world.Read[c], field) || said && n == 0 ||
+			slices.ContainsFunc(o.events, func(e happened) bool { return e.Campaign == c && counts(e) })
+	})
+}
+
+// figureNames are the fields of provider_reported but as_of.
+var figureNames = []string{"sent", "delivered", "opens", "clicks", "unique_clicks", "hard_bounces", "soft_bounces", "complaints", "unsubscribes"}
+
+// providerReported is the sum of the provider's figures of the campaigns: nil where something happened to one of which it was
+// never asked; each of them nil where one campaign's is unknown.
+func (o *Oracle) providerReported(campaigns []string) any {
+	var asked []map[string]int64
+	for _, c := range campaigns {
+		figures, ok := o.world.Figures[c]
+		if ok {
+			asked = append(asked, figures)
+		} else if len(o.Runs(c)) > 0 || len(o.counted([]string{c}, nil, nil, ByEvent)) > 0 {
+			return nil
+		}
+	}
+	if len(asked) == 0 {
+		return nil
+	}
+	sums := map[string]any{}
+	for _, name := range figureNames {
+		sum, all := 0, true
+		for _, figures := range asked {
+			n, ok := figures[name]
+			sum, all = sum+int(n), all && ok
+		}
+		sums[name] = known(all, sum)
+	}
+	return sums
+}
+
 // counts are all the counting fields but sent and delivered.
-func (o *Oracle) counts(t tally) map[string]any {
-	m := o.people(t)
+func (o *Oracle) counts(campaigns []string, t tally) map[string]any {
+	m := o.people(campaigns, t)
 	m["opens"], m["human_opens"] = num(t.opens), num(t.humanOpens)
 	m["clicks"], m["human_clicks"] = num(t.clicks), num(t.humanClicks)
 	return m
@@ -179,7 +219,8 @@ func perCampaign(e happened) string { return e.Campaign + "\n" + e.person }
 // statistics of some campaigns as one, where a recipient counts once a campaign.
 func (o *Oracle) statistics(campaigns []string, from, to *int64, basis string) map[string]any {
 	t := o.tally(o.counted(campaigns, from, to, basis), perCampaign)
-	m := o.counts(t)
+	m := o.counts(campaigns, t)
+	m["provider_reported"] = o.providerReported(campaigns)
 	if len(campaigns) == 1 {
 		m["provider_campaign_id"] = campaigns[0]
 	}

@@ -42,7 +42,7 @@ type ListParams struct {
 }
 
 // each works out the statistics of each campaign chosen, in any order. f may use q.acc.
-func each(ctx context.Context, q *question, f campaign.Filter, r Range, b Basis, fn func(Statistics)) error {
+func each(ctx context.Context, q *question, f campaign.Filter, r Range, b Basis, fn func(*subject, Statistics)) error {
 	cs, err := q.v.Campaigns(ctx, f)
 	if err != nil {
 		return err
@@ -64,7 +64,7 @@ func each(ctx context.Context, q *question, f campaign.Filter, r Range, b Basis,
 			return err
 		}
 		st.DateFrom, st.DateTo, st.Basis = timePtr(r.From), timePtr(r.To), b
-		fn(st)
+		fn(s, st)
 	}
 	return nil
 }
@@ -94,7 +94,7 @@ func List(ctx context.Context, v View, p ListParams, asOf time.Time) (page.Of[St
 		return page.Of[Statistics]{}, err
 	}
 	all := []Statistics{}
-	if err := each(ctx, q, p.Filter, p.Range, p.Basis, func(s Statistics) { all = append(all, s) }); err != nil {
+	if err := each(ctx, q, p.Filter, p.Range, p.Basis, func(_ *subject, s Statistics) { all = append(all, s) }); err != nil {
 		return page.Of[Statistics]{}, err
 	}
 	sortBy(all, key, desc)
@@ -171,9 +171,11 @@ func (q *question) total(ctx context.Context, f campaign.Filter, r Range, b Basi
 	t := Total{Statistics: q.blank(r)}
 	t.Basis = b
 	var openers, clickers Set
+	var reported reportedSum
 	campaigns := 0
-	err := each(ctx, q, f, r, b, func(s Statistics) {
+	err := each(ctx, q, f, r, b, func(c *subject, s Statistics) {
 		t.plus(&s)
+		reported.add(c)
 		campaigns++
 		openers.Or(q.acc.Set(Open))
 		clickers.Or(q.acc.Set(Click))
@@ -181,6 +183,7 @@ func (q *question) total(ctx context.Context, f campaign.Filter, r Range, b Basi
 	if err == nil && campaigns == 0 {
 		t.Counts, err = q.nothing(ctx)
 	}
+	t.ProviderReported = reported.sum()
 	t.DistinctOpeners, t.DistinctClickers = int64(openers.Len()), int64(clickers.Len())
 	t.setRates()
 	return t, err

@@ -2,6 +2,7 @@ package rollup
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"monterey/internal/bounce"
@@ -86,13 +87,77 @@ func (m *memory) bruteCounts(c campaign.ID, events []Fact) Counts {
 	if anything {
 		out.Bounces, out.HardBounces, out.Unsubscribes = new(bounced.n()), new(hard.n()), new(left.n())
 	}
-	if ever["bouncesoft"] {
+	read, told := m.bruteSources(c)
+	if read["hard bounces"] || read["soft bounces"] {
+		out.Bounces = new(bounced.n())
+	}
+	if read["hard bounces"] {
+		out.HardBounces = new(hard.n())
+	}
+	if read["unsubscribes"] {
+		out.Unsubscribes = new(left.n())
+	}
+	if ever["bouncesoft"] || read["soft bounces"] || told.SoftBounces != nil && *told.SoftBounces == 0 {
 		out.SoftBounces = new(soft.n())
 	}
-	if ever["complaint"] {
+	if ever["complaint"] || read["complaints"] || told.Complaints != nil && *told.Complaints == 0 {
 		out.Complaints = new(complained.n())
 	}
 	return out
+}
+
+// bruteSources are the names of the reports that were read for the campaign, and what its provider told of it.
+func (m *memory) bruteSources(id campaign.ID) (read map[string]bool, told campaign.Figures) {
+	read = map[string]bool{}
+	for _, c := range m.campaigns {
+		if c.ID != id {
+			continue
+		}
+		for i, name := range []string{"opens", "clicks", "hard bounces", "soft bounces", "unsubscribes", "complaints"} {
+			if c.Sources>>i%2 == 1 {
+				read[name] = true
+			}
+		}
+		if c.Figures != nil {
+			told = *c.Figures
+		}
+	}
+	return read, told
+}
+
+// bruteReported sums what was told of these campaigns, unless something happened to one of which nothing was told.
+func (m *memory) bruteReported(of ...campaign.Campaign) *ProviderReported {
+	var sum *ProviderReported
+	for _, c := range of {
+		if c.Figures == nil {
+			sent := slices.ContainsFunc(m.runs, func(r campaign.Run) bool { return r.Campaign == c.ID })
+			if sent || len(m.facts[c.ID]) > 0 {
+				return nil
+			}
+			continue
+		}
+		f := c.Figures
+		one := ProviderReported{AsOf: f.AsOf, Sent: f.Sent, Delivered: f.Delivered, Opens: f.Opens, Clicks: f.Clicks,
+			UniqueClicks: f.UniqueClicks, HardBounces: f.HardBounces, SoftBounces: f.SoftBounces, Complaints: f.Complaints, Unsubscribes: f.Unsubscribes}
+		if sum == nil {
+			sum = &one
+			continue
+		}
+		if one.AsOf.Before(sum.AsOf) {
+			sum.AsOf = one.AsOf
+		}
+		for into, n := range map[**int64]*int64{
+			&sum.Sent: one.Sent, &sum.Delivered: one.Delivered, &sum.Opens: one.Opens, &sum.Clicks: one.Clicks, &sum.UniqueClicks: one.UniqueClicks,
+			&sum.HardBounces: one.HardBounces, &sum.SoftBounces: one.SoftBounces, &sum.Complaints: one.Complaints, &sum.Unsubscribes: one.Unsubscribes,
+		} {
+			if *into == nil || n == nil {
+				*into = nil
+			} else {
+				*into = new(**into + *n)
+			}
+		}
+	}
+	return sum
 }
 
 // bruteMailed is sent, delivered and its source of the runs and events that pass.
@@ -173,6 +238,7 @@ func (m *memory) bruteStatistics(c campaign.Campaign, r Range, asOf time.Time) S
 	s.Sent, s.Delivered, s.DeliveredSource = m.bruteMailed(c.ID, r, derive)
 	until := Range{To: r.To}
 	s.RateBase.Sent, s.RateBase.Delivered, _ = m.bruteMailed(c.ID, until, m.bruteCounts(c.ID, m.bruteOver(c.ID, inside(until))).Bounces)
+	s.ProviderReported = m.bruteReported(c)
 	s.clickedOpeners = clickedOpeners(events)
 	m.bruteRates(&s)
 	return s

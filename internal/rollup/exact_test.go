@@ -60,6 +60,8 @@ func drawScene(t *rapid.T) scene {
 	at := func() int64 { return middle.Unix() - around + r.Int64N(2*around) }
 	for i := range rapid.IntRange(1, 4).Draw(t, "campaigns") {
 		c := campaign.Campaign{ID: campaign.NewID(), Name: fmt.Sprintf("%c", 'd'-i), Provider: provider.Campaigner, ProviderCampaignID: fmt.Sprint(i)}
+		c.Sources = campaign.Sources(r.IntN(2) * r.IntN(64))
+		c.Figures = randomFigures(r)
 		s.campaigns = append(s.campaigns, c)
 		events := rapid.IntRange(0, 150).Draw(t, "events")
 		plain := r.IntN(2) == 0 // as Campaigner's webhooks are
@@ -100,6 +102,21 @@ func drawScene(t *rapid.T) scene {
 		s.human = middle
 	}
 	return s
+}
+
+// randomFigures are none, some or all, often 0.
+func randomFigures(r *rand.Rand) *campaign.Figures {
+	if r.IntN(3) == 0 {
+		return nil
+	}
+	f := &campaign.Figures{AsOf: time.Unix(r.Int64N(1e9), 0).UTC()}
+	most := 1 + r.IntN(6)
+	f.Each(func(p **int64) {
+		if r.IntN(8) > 0 {
+			*p = new(r.Int64N(int64(most)))
+		}
+	})
+	return f
 }
 
 func (s scene) drawRange(t *rapid.T) (r Range) {
@@ -232,8 +249,20 @@ func (s scene) bruteTotal(r Range, b Basis, asOf time.Time) Total {
 		t.DeliveredSource = new("mixed")
 	}
 	t.DistinctOpeners, t.DistinctClickers = opened.n(), clicked.n()
+	t.ProviderReported = s.bruteTotalReported(list)
 	s.bruteRates(&t.Statistics)
 	return t
+}
+
+// bruteTotalReported sums what was told of the campaigns that a list has.
+func (s scene) bruteTotalReported(list []Statistics) *ProviderReported {
+	var of []campaign.Campaign
+	for _, c := range s.campaigns {
+		if slices.ContainsFunc(list, func(one Statistics) bool { return *one.CampaignID == c.ID }) {
+			of = append(of, c)
+		}
+	}
+	return s.bruteReported(of...)
 }
 
 func TestSeriesIsExact(t *testing.T) {

@@ -29,9 +29,36 @@ type subject struct {
 	known Metrics
 }
 
+// sourceMetrics are the metrics that the provider's reports of each kind bring.
+var sourceMetrics = [...]struct {
+	source  campaign.Sources
+	metrics Metrics
+}{
+	{campaign.Opens, 1<<Open | 1<<HumanOpen},
+	{campaign.Clicks, 1<<Click | 1<<HumanClick},
+	{campaign.HardBounces, 1<<Bounce | 1<<HardBounce},
+	{campaign.SoftBounces, 1<<Bounce | 1<<SoftBounce},
+	{campaign.Unsubscribes, 1 << Unsubscribe},
+	{campaign.Complaints, 1 << Complaint},
+}
+
 // setKnown. The provider's webhooks have been read, for all campaigns of the workspace, once they brought anything: heard
-// says that an event came. A run that was derived from them says so too.
+// says that an event came. A run that was derived from them says so too. What webhooks do not bring is known where the
+// provider's reports have been read, and where its own figure says that there is none.
 func (s *subject) setKnown(heard bool) {
+	for _, k := range sourceMetrics {
+		if s.Sources.Has(k.source) {
+			s.known |= k.metrics
+		}
+	}
+	if f := s.Figures; f != nil {
+		if isNone(f.SoftBounces) {
+			s.known |= 1 << SoftBounce
+		}
+		if isNone(f.Complaints) {
+			s.known |= 1 << Complaint
+		}
+	}
 	for m := range NumMetrics {
 		if s.life.count[m] > 0 {
 			s.known |= 1 << m
@@ -44,6 +71,8 @@ func (s *subject) setKnown(heard bool) {
 		s.known |= reports(s.Provider)
 	}
 }
+
+func isNone(figure *int64) bool { return figure != nil && *figure == 0 }
 
 // sent is the sum of the known figures of the runs that started in the range; nil if none says so.
 func (s *subject) sent(r Range) (n *int64) {
@@ -146,6 +175,7 @@ func (q *question) statistics(ctx context.Context, s *subject, r Range) (Statist
 	}
 	st.Counts = q.acc.tally().counts(s.known)
 	s.fillSent(&st.Counts, r, q.acc.Count[Delivered], r.open())
+	st.ProviderReported = reportedOf(s.Figures)
 	st.clickedOpeners = int64(q.acc.Set(Open).AndLen(q.acc.Set(Click)))
 	var err error
 	if st.RateBase, err = q.rateBase(ctx, s, r); err != nil {

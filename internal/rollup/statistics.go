@@ -88,20 +88,6 @@ type RateBase struct {
 	Delivered *int64 `json:"delivered"`
 }
 
-// ProviderReported are the provider's own figures, when synced; they are shown beside ours and never mixed in.
-type ProviderReported struct {
-	AsOf         time.Time `json:"as_of"`
-	Sent         *int64    `json:"sent"`
-	Delivered    *int64    `json:"delivered"`
-	Opens        *int64    `json:"opens"`
-	Clicks       *int64    `json:"clicks"`
-	UniqueClicks *int64    `json:"unique_clicks"`
-	HardBounces  *int64    `json:"hard_bounces"`
-	SoftBounces  *int64    `json:"soft_bounces"`
-	Complaints   *int64    `json:"complaints"`
-	Unsubscribes *int64    `json:"unsubscribes"`
-}
-
 // Statistics is the one object in which campaigns are answered; times are UTC. Of the workspace as one the campaign's
 // fields are nil.
 type Statistics struct {

@@ -11,15 +11,20 @@ import (
 	"monterey/internal/workspace"
 )
 
-const campaignColumns = "id, provider, provider_campaign_id, name, tags, status, discovered, archived, created_at, updated_at"
+const (
+	ownColumns      = "id, provider, provider_campaign_id, name, tags, status, discovered, named, archived, created_at, updated_at"
+	campaignColumns = ownColumns + ", " + reportedColumns
+)
 
 func scanCampaign(r row) (cm campaign.Campaign, err error) {
 	var tags []byte
 	var created, updated int64
-	if err := r.Scan(&cm.ID, &cm.Provider, &cm.ProviderCampaignID, &cm.Name, &tags, &cm.Status, &cm.Discovered, &cm.Archived,
-		&created, &updated); err != nil {
+	var reported reportedRow
+	if err := r.Scan(append([]any{&cm.ID, &cm.Provider, &cm.ProviderCampaignID, &cm.Name, &tags, &cm.Status, &cm.Discovered, &cm.Named,
+		&cm.Archived, &created, &updated}, reported.pointers()...)...); err != nil {
 		return cm, err
 	}
+	reported.fill(&cm)
 	cm.CreatedAt, cm.UpdatedAt = fromMicros(created), fromMicros(updated)
 	if string(tags) == "[]" {
 		return cm, nil
@@ -122,9 +127,9 @@ func nextCampaign(ctx context.Context, tx *sql.Tx, ws int64) (num int64, err err
 }
 
 func insertCampaign(ctx context.Context, tx *sql.Tx, ws, num int64, cm campaign.Campaign) error {
-	_, err := tx.ExecContext(ctx, "INSERT INTO campaigns (workspace, num, "+campaignColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		ws, num, cm.ID.UUID[:], string(cm.Provider), cm.ProviderCampaignID, cm.Name, listJSON(cm.Tags), cm.Status, cm.Discovered, cm.Archived,
-		micros(cm.CreatedAt), micros(cm.UpdatedAt))
+	args := append([]any{ws, num, cm.ID.UUID[:], string(cm.Provider), cm.ProviderCampaignID, cm.Name, listJSON(cm.Tags), cm.Status,
+		cm.Discovered, cm.Named, cm.Archived, micros(cm.CreatedAt), micros(cm.UpdatedAt)}, reportedArgs(cm)...)
+	_, err := tx.ExecContext(ctx, "INSERT INTO campaigns (workspace, num, "+campaignColumns+") VALUES ("+placeholders("?", len(args))+")", args...)
 	return taken(err, campaignTaken)
 }
 
@@ -169,9 +174,23 @@ func (s *Store) UpdateCampaign(ctx context.Context, c workspace.Caller, cm campa
 		return err
 	}
 	return s.write(ctx, "update campaign", func(tx *sql.Tx) error {
-		res, err := tx.ExecContext(ctx, `UPDATE campaigns SET provider_campaign_id = ?, name = ?, tags = ?, status = ?, discovered = ?,
-			archived = ?, updated_at = ? WHERE workspace = ? AND id = ?`,
-			cm.ProviderCampaignID, cm.Name, listJSON(cm.Tags), cm.Status, cm.Discovered, cm.Archived, micros(cm.UpdatedAt), ws.num, cm.ID.UUID[:])
-		return changed(res, taken(err, campaignTaken), "campaign")
+		old, err := campaignOf(ctx, tx, ws.num, cm.ID)
+		if err != nil {
+			return err
+		}
+		if old.ProviderCampaignID != cm.ProviderCampaignID {
+			if err := setReported(ctx, tx, ws.num, campaign.Campaign{ID: cm.ID}); err != nil {
+				return err
+			}
+		}
+		return updateCampaign(ctx, tx, ws.num, cm)
 	})
+}
+
+// updateCampaign overwrites what is ours.
+func updateCampaign(ctx context.Context, tx *sql.Tx, ws int64, cm campaign.Campaign) error {
+	_, err := tx.ExecContext(ctx, `UPDATE campaigns SET provider_campaign_id = ?, name = ?, tags = ?, status = ?, discovered = ?, named = ?,
+		archived = ?, updated_at = ? WHERE workspace = ? AND id = ?`, cm.ProviderCampaignID, cm.Name, listJSON(cm.Tags), cm.Status,
+		cm.Discovered, cm.Named, cm.Archived, micros(cm.UpdatedAt), ws, cm.ID.UUID[:])
+	return taken(err, campaignTaken)
 }

@@ -100,7 +100,7 @@ func (f *fixture) addCampaign(tx *sql.Tx) {
 	num := len(f.campaigns) + 1
 	c := campaign.Campaign{ID: campaign.NewID(), Name: fmt.Sprintf("Campaign %d", num), Provider: provider.Campaigner, ProviderCampaignID: fmt.Sprint(1000 + num)}
 	f.campaigns = append(f.campaigns, c)
-	f.exec(tx, "INSERT INTO campaigns VALUES (?, ?, ?, ?, ?, ?, '[]', '', 0, 0, 1, 1)", f.ws, num, c.ID.UUID[:], string(c.Provider), c.ProviderCampaignID, c.Name)
+	f.exec(tx, "INSERT INTO campaigns (workspace, num, id, provider, provider_campaign_id, name, tags, status, discovered, archived, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, '[]', '', 0, 0, 1, 1)", f.ws, num, c.ID.UUID[:], string(c.Provider), c.ProviderCampaignID, c.Name)
 	for i := range num % 3 {
 		r := campaign.Run{ID: campaign.RunID{UUID: uuid.Must(uuid.NewV7())}, Campaign: c.ID, StartedAt: fixtureStart.Add(time.Duration(num+5*i) * 7 * time.Hour)}
 		f.runs[c.ID] = append(f.runs[c.ID], r)

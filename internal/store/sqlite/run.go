@@ -10,8 +10,11 @@ import (
 )
 
 const (
-	runColumns = "r.id, c.id, r.provider_run_id, r.started_at, r.finished_at, r.sent, r.delivered, r.derived, r.created_at, r.updated_at"
-	runTables  = "runs r JOIN campaigns c ON c.workspace = r.workspace AND c.num = r.campaign"
+	runColumns = "r.id, c.id, r.provider_run_id, r.started_at, r.finished_at, " + sentColumn + ", r.delivered, r.derived, r.created_at, r.updated_at"
+	// sentColumn is campaign.Run's Sent: of the only run of a campaign it may be the provider's figure.
+	sentColumn = `coalesce(r.sent, iif(c.figures_at >= max(r.started_at, r.finished_at, 1) AND NOT c.figures_sending AND NOT EXISTS
+		(SELECT 1 FROM runs o WHERE o.workspace = r.workspace AND o.campaign = r.campaign AND o.id <> r.id), c.figure_sent, NULL))`
+	runTables = "runs r JOIN campaigns c ON c.workspace = r.workspace AND c.num = r.campaign"
 )
 
 func scanRun(r row) (run campaign.Run, err error) {

@@ -19,6 +19,7 @@ import (
 	"monterey/internal/rollup"
 	"monterey/internal/store"
 	"monterey/internal/suppression"
+	"monterey/internal/task"
 	"monterey/internal/workspace"
 )
 
@@ -66,6 +67,7 @@ func byID(ctx context.Context, s store.Store, c workspace.Caller, th things) map
 		"DeleteConnection": s.DeleteConnection(ctx, c, conn.ID),
 		"GetCampaign":      getCampaign,
 		"UpdateCampaign":   s.UpdateCampaign(ctx, c, th.campaign),
+		"AddSources":       s.AddSources(ctx, c, th.campaign.ID, campaign.Opens),
 		"CreateRun":        s.CreateRun(ctx, c, run),
 		"GetRun":           getRun,
 	}
@@ -140,6 +142,8 @@ func testMissingWorkspace(t *testing.T, s store.Store) {
 		cm := th.campaign
 		cm.ID = campaign.NewID()
 		all["CreateCampaign"] = s.CreateCampaign(ctx, c, cm)
+		all["PutReported"] = s.PutReported(ctx, c, provider.Campaigner, nil, day, func(campaign.Upserted) (task.Step, error) { return task.Step{}, nil })
+		_, all["CampaignsAfter"] = s.CampaignsAfter(ctx, c, provider.Campaigner, "", 1)
 		all["CreateConnection"] = s.CreateConnection(ctx, c, newConnection(c, "new"))
 		_, all["ListEvents"] = s.ListEvents(ctx, c, event.ListParams{Limit: 1})
 		_, all["GetEvent"] = s.GetEvent(ctx, c, event.ID{UUID: id(1, 1)})
