@@ -133,11 +133,10 @@ func (r *run) figures(ctx context.Context) error {
 func (r *run) campaign(ctx context.Context, cm campaign.Campaign) error {
 	r.state.After = cm.ProviderCampaignID
 	r.task.Progress.Fetched++
-	if unsent(cm.Status) || cm.Figures != nil && !cm.Figures.AsOf.Before(r.state.Began) {
+	if Unsent(cm.Status) || cm.Figures != nil && !cm.Figures.AsOf.Before(r.state.Began) {
 		return nil // saved with the next one that is read, or the last of all
 	}
-	asked := r.Now()
-	row, wrong, err := r.read(ctx, cm)
+	said, wrong, err := Ask(ctx, r.client, cm, r.Now)
 	if err != nil {
 		return err
 	}
@@ -148,9 +147,6 @@ func (r *run) campaign(ctx context.Context, cm campaign.Campaign) error {
 		}
 		return r.giveWay()
 	}
-	said := reported(row)
-	said.ProviderCampaignID = cm.ProviderCampaignID
-	said.Figures = figuresOf(row, cm.Status, asked)
 	if _, err := r.put(ctx, []campaign.Reported{said}, false); err != nil {
 		return err
 	}

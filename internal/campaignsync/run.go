@@ -3,10 +3,6 @@ package campaignsync
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"net/http"
-	"slices"
 	"time"
 
 	"monterey/internal/campaign"
@@ -111,22 +107,3 @@ func (r *run) storePage(ctx context.Context, items []campaigner.Campaign, asked 
 	}
 	return fresh + n, err
 }
-
-// read asks for one campaign; wrong says why there is none to be had.
-func (r *run) read(ctx context.Context, cm campaign.Campaign) (row campaigner.Campaign, wrong string, err error) {
-	id := cm.ProviderCampaignID
-	if !campaigner.IsID(id) {
-		return row, fmt.Sprintf("campaign %s: this is no id of the provider", id), nil
-	}
-	row, err = r.client.Campaign(ctx, id)
-	if refused, ok := errors.AsType[*campaigner.Error](err); ok && slices.Contains(ofOne, refused.Status) {
-		return row, refused.Error(), nil
-	}
-	if err == nil && row.ID != id {
-		return row, fmt.Sprintf("campaign %s: the provider answers with another: %q", id, row.ID), nil
-	}
-	return row, "", err
-}
-
-// ofOne are the statuses of a refusal that is about the campaign asked for, not about all of them.
-var ofOne = []int{http.StatusOK, http.StatusBadRequest, http.StatusNotFound, http.StatusGone, http.StatusUnprocessableEntity}

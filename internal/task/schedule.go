@@ -48,7 +48,7 @@ func (d Schedule) at(now time.Time) (tasks []Task, due bool, err error) {
 		return nil, false, nil
 	}
 	for _, k := range d.Kinds {
-		tasks = append(tasks, New(k, Params{}, "schedule", now))
+		tasks = append(tasks, New(k, Params{}, BySchedule, now))
 	}
 	return tasks, true, nil
 }

@@ -67,6 +67,9 @@ func (s Status) String() string { return string(s) }
 // Ended says whether nothing more will be done.
 func (s Status) Ended() bool { return s == Succeeded || s == Failed || s == Cancelled }
 
+// BySchedule is who requests the tasks that schedules make.
+const BySchedule = "schedule"
+
 // Params are what was asked for. Only Backfill has any; both at once are not valid.
 type Params struct {
 	Full  bool      `json:"full_backfill,omitempty"` // read everything
@@ -102,7 +105,7 @@ type Task struct {
 	Kind        Kind
 	Status      Status
 	Params      Params
-	RequestedBy string // for people: the name of a user, a key, or "schedule"
+	RequestedBy string // for people: the name of a user, a key, or BySchedule
 	CreatedAt   time.Time
 	StartedAt   time.Time // zero = not yet
 	FinishedAt  time.Time // zero = not yet
