@@ -53,9 +53,10 @@ type World struct {
 	Runs   []Run // registered by hand
 	// Ignored objects are of kinds that are no engagement.
 	Ignored int
-	// Read are the provider's reports that were read for a campaign, by the fields that they fill: soft_bounces and
-	// complaints, which no webhook brings.
-	Read map[string][]string
+	// SoftBounces and Complaints tell that a source which reports them has been read for all campaigns; webhooks alone are
+	// none. Read tells it of some campaigns, by the fields soft_bounces and complaints.
+	SoftBounces, Complaints bool
+	Read                    map[string][]string
 	// Figures are the provider's own of a campaign, by their names in provider_reported; a name that is absent is unknown.
 	// They were asked for after all runs had ended.
 	Figures map[string]map[string]int64

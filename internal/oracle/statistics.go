@@ -67,9 +67,9 @@ func (o *Oracle) people(campaigns []string, t tally) map[string]any {
 		"unique_opens": num(len(t.opened)), "unique_human_opens": num(len(t.humanOpened)),
 		"unique_clicks": num(len(t.clicked)), "unique_human_clicks": num(len(t.humanClicked)),
 		"bounces": num(len(t.bounced)), "hard_bounces": num(len(t.hard)),
-		"soft_bounces": known(o.reported(campaigns, "soft_bounces", func(e happened) bool { return e.Class == "soft" }), len(t.soft)),
+		"soft_bounces": known(o.world.SoftBounces || o.reported(campaigns, "soft_bounces", func(e happened) bool { return e.Class == "soft" }), len(t.soft)),
 		"unsubscribes": num(len(t.unsubscribed)),
-		"complaints":   known(o.reported(campaigns, "complaints", func(e happened) bool { return e.Type == "complaint" }), len(t.complained)),
+		"complaints":   known(o.world.Complaints || o.reported(campaigns, "complaints", func(e happened) bool { return e.Type == "complaint" }), len(t.complained)),
 	}
 }
 
