@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"time"
 
@@ -100,7 +101,9 @@ func (p *program) workHere(ctx context.Context, store *sqlite.Store, rate float6
 	}
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx)) // an interrupt cancels the task first
 	done := make(chan error, 1)
-	go func() { done <- p.taskEngine(store, keys, rate, slog.New(slog.DiscardHandler)).run(work) }()
+	engine := p.taskEngine(store, keys, rate, slog.New(slog.DiscardHandler))
+	maps.DeleteFunc(engine.runner.Work, func(k task.Kind, _ task.Work) bool { return k != task.Backfill }) // the rest needs the inbox
+	go func() { done <- engine.run(work) }()
 	return func() {
 		cancel()
 		if err := <-done; err != nil {

@@ -20,6 +20,8 @@ type connectionSet struct {
 	APIKeyFile       string  `name:"api-key-file" help:"A file with the key of the provider's API." placeholder:"FILE"`
 	BaseURL          *string `name:"base-url" help:"The provider's API; empty is the provider's own." placeholder:"URL"`
 	ProviderTimezone string  `help:"How the provider's times without a zone are meant; UTC at first." placeholder:"ZONE"`
+	SyncSchedule     *string `help:"When the provider's API is read, as a cron expression in that zone; empty is never." placeholder:"CRON"`
+	RecoverOpens     string  `help:"Which opens that the provider lists are events: first or all." placeholder:"first|all"`
 }
 
 // Run creates the connection or changes what the flags name. It may be repeated.
@@ -80,7 +82,11 @@ func (c *connectionSet) mistakes(allowPrivate bool) (wrong []string) {
 	if zone == "" {
 		zone = "UTC"
 	}
-	wrong = fieldMistakes(provider.Connection{Provider: provider.Name(c.Provider), Timezone: zone}.Validate())
+	example := provider.Connection{Provider: provider.Name(c.Provider), Timezone: zone, RecoverOpens: c.RecoverOpens}
+	if c.SyncSchedule != nil {
+		example.SyncSchedule = *c.SyncSchedule
+	}
+	wrong = fieldMistakes(example.Validate())
 	if c.WebhookKeyFile == "-" && c.APIKeyFile == "-" {
 		wrong = append(wrong, "--webhook-key-file and --api-key-file cannot both be standard input")
 	}
@@ -112,6 +118,12 @@ func (c *connectionSet) connection(ctx context.Context, store provider.Store, ws
 	}
 	if c.ProviderTimezone != "" {
 		conn.Timezone = c.ProviderTimezone
+	}
+	if c.SyncSchedule != nil {
+		conn.SyncSchedule = *c.SyncSchedule
+	}
+	if c.RecoverOpens != "" {
+		conn.RecoverOpens = c.RecoverOpens
 	}
 	return conn, isNew, nil
 }

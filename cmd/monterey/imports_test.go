@@ -18,13 +18,14 @@ import (
 var layers = []layer{
 	{in: []string{"fault", "page"}, outside: noun},
 	{in: []string{"workspace"}, may: []string{"fault", "page"}, outside: noun},
-	{in: []string{"account", "bounce", "campaign", "delivery", "event", "provider", "recipient", "rollup", "suppression", "task"},
+	{in: []string{"account", "bounce", "campaign", "delivery", "event", "provider", "recipient", "reconciliation", "rollup", "suppression", "task"},
 		may: nouns, outside: noun},
 	{in: []string{"task/jobs"}, may: nouns, outside: noSQL},
 	{in: []string{"account/directory"}, may: nouns, outside: []string{"net/http"}}, // reads a database that is not ours
 	{in: []string{"campaigner"}, may: slices.Concat(nouns, []string{"campaigner"}), outside: noSQL},
 	{in: []string{"ingest"}, may: slices.Concat(nouns, []string{"campaigner", "ingest"}), outside: noSQL},
 	{in: []string{"backfill", "campaignsync"}, may: slices.Concat(nouns, []string{"campaigner"}), outside: noSQL},
+	{in: []string{"recovery"}, may: slices.Concat(nouns, []string{"campaigner", "campaignsync", "ingest"}), outside: noSQL},
 	{in: []string{"auth"}, may: nouns, outside: noSQL},
 	{in: []string{"httpapi", "web"}, may: slices.Concat(nouns, []string{"auth", "ingest", "httpapi", "web"}), outside: noSQL},
 	{in: []string{"store/sqlite", "store/postgres"}, may: slices.Concat(nouns, []string{"ingest", "store"}), outside: []string{"net/http"}},
@@ -35,7 +36,7 @@ var layers = []layer{
 	{in: []string{"cmd/monterey"}, may: []string{"*"}},
 }
 
-var nouns = []string{"account", "bounce", "campaign", "delivery", "event", "fault", "page", "provider", "recipient", "rollup",
+var nouns = []string{"account", "bounce", "campaign", "delivery", "event", "fault", "page", "provider", "recipient", "reconciliation", "rollup",
 	"suppression", "task", "workspace"}
 
 var (

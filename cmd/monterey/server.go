@@ -92,7 +92,7 @@ func (s *server) open(ctx context.Context, p *program, set *serverSettings) (err
 func (s *server) listen(ctx context.Context, set *serverSettings, intake *ingest.Intake, m *metrics, allowPrivate bool) (err error) {
 	handler := httpapi.New(httpapi.Config{
 		Auth: s.auth, Workspaces: s.store, Connections: s.store, Campaigns: s.store, Events: s.store, Bounces: s.store, Deliveries: s.store,
-		Suppressions: s.store, Statistics: s.store, Tasks: s.store, Accounts: s.store,
+		Suppressions: s.store, Statistics: s.store, Tasks: s.store, Comparisons: s.store, Accounts: s.store,
 		Intake: intake, Replayer: ingest.NewReplayer(s.store, campaigner.Webhook{}, s.now), Keys: s.keys,
 		Now: s.now, Log: s.log, Ready: s.ready, Version: release(), Observe: m.observe,
 		CORSOrigins: set.CORSOrigin, AllowPrivateProviders: allowPrivate,

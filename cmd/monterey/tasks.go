@@ -9,6 +9,7 @@ import (
 	"monterey/internal/campaigner"
 	"monterey/internal/campaignsync"
 	"monterey/internal/provider"
+	"monterey/internal/recovery"
 	"monterey/internal/store/sqlite"
 	"monterey/internal/task"
 	"monterey/internal/task/jobs"
@@ -29,10 +30,12 @@ func (p *program) taskEngine(store *sqlite.Store, keys *provider.Keys, rate floa
 	accounts := &campaigner.Accounts{Connections: store, Keys: keys, Limits: campaigner.NewLimits(rate, campaigner.DefaultAtOnce),
 		AllowPrivate: p.common.AllowPrivateProviders, Now: p.now}
 	history := &backfill.Backfill{Accounts: accounts, Bounces: store, Tasks: store, Now: p.now, Slice: jobs.Slice}
+	reconcile := &recovery.Recovery{Accounts: accounts, Campaigns: store, Statistics: store, Deliveries: store, Inbox: store, Comparisons: store,
+		Tasks: store, Now: p.now, Slice: jobs.Slice, Wait: 100 * time.Millisecond}
 	campaigns := &campaignsync.Sync{Accounts: accounts, Campaigns: store, Tasks: store, Now: p.now, Slice: jobs.Slice}
 	return &taskEngine{store: store, now: p.now, log: log, runner: &task.Runner{
 		Store: store, Now: p.now, Watch: time.Second,
-		Work: map[task.Kind]task.Work{task.Backfill: history.Work, task.Campaigns: campaigns.Work},
+		Work: map[task.Kind]task.Work{task.Backfill: history.Work, task.Campaigns: campaigns.Work, task.Reconciliation: reconcile.Work},
 		Note: func(t task.Task, what string, err error) {
 			log.Warn("task "+what, "task", t.ID, "kind", t.Kind, "error", err)
 		},

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"strings"
@@ -34,6 +35,7 @@ type connectionWire struct {
 	BaseURL          *string       `json:"base_url" doc:"Address of the provider's API; null = the provider's own"`
 	ProviderTimezone string        `json:"provider_timezone" doc:"How the provider's times without a zone are meant" example:"America/New_York"`
 	SyncSchedule     *string       `json:"sync_schedule" doc:"Cron expression; null = never" example:"0 3 * * *"`
+	RecoverOpens     string        `json:"recover_opens" enum:"first,all" doc:"Which opens that the provider lists are events: the first of each recipient, or all"`
 	HasAPIKey        bool          `json:"has_api_key"`
 	HasWebhookKey    bool          `json:"has_webhook_key"`
 	CreatedAt        time.Time     `json:"created_at"`
@@ -41,7 +43,8 @@ type connectionWire struct {
 }
 
 func wireConnection(c provider.Connection) connectionWire {
-	return connectionWire{c.ID.UUID, c.Provider, orNil(c.BaseURL), c.Timezone, orNil(c.SyncSchedule), len(c.APIKey) > 0,
+	return connectionWire{c.ID.UUID, c.Provider, orNil(c.BaseURL), c.Timezone, orNil(c.SyncSchedule),
+		cmp.Or(c.RecoverOpens, provider.FirstOpens), len(c.APIKey) > 0,
 		len(c.WebhookMAC) > 0, c.CreatedAt.UTC(), c.UpdatedAt.UTC()}
 }
 
@@ -50,6 +53,7 @@ type connectionBody struct {
 	BaseURL          *string `json:"base_url,omitempty" doc:"Address of the provider's API; https and not a private address" example:"https://edapi.campaigner.com/v1"`
 	ProviderTimezone *string `json:"provider_timezone,omitempty" doc:"IANA time zone; UTC at first" example:"America/New_York"`
 	SyncSchedule     *string `json:"sync_schedule,omitempty" doc:"Cron expression of five fields, or @hourly, @daily, @every 6h, in the provider's time zone; empty = never" example:"0 3 * * *"`
+	RecoverOpens     *string `json:"recover_opens,omitempty" enum:"first,all" doc:"Which opens that the provider lists are events; first at first"`
 	APIKey           *string `json:"api_key,omitempty" writeOnly:"true" doc:"Opens the provider's API; never shown"`
 	WebhookKey       *string `json:"webhook_key,omitempty" writeOnly:"true" doc:"The shared key in the provider's webhooks; never shown"`
 }
@@ -63,6 +67,7 @@ func (b connectionBody) apply(c *provider.Connection, keys *provider.Keys) {
 	set(&c.BaseURL, b.BaseURL)
 	set(&c.Timezone, b.ProviderTimezone)
 	set(&c.SyncSchedule, b.SyncSchedule)
+	set(&c.RecoverOpens, b.RecoverOpens)
 	if b.APIKey != nil {
 		c.APIKey = nil
 		if *b.APIKey != "" {

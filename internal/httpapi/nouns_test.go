@@ -55,7 +55,7 @@ func openSite(t *testing.T, change func(*Config)) *site {
 		t.Fatal(err)
 	}
 	cfg := Config{Auth: who, Workspaces: store, Connections: store, Campaigns: store, Bounces: store,
-		Statistics: store, Suppressions: store, Tasks: store, Accounts: store, Deliveries: still{}, Keys: keys}
+		Statistics: store, Suppressions: store, Tasks: store, Comparisons: store, Accounts: store, Deliveries: still{}, Keys: keys}
 	if change != nil {
 		change(&cfg)
 	}

@@ -14,6 +14,7 @@ import (
 	"monterey/internal/delivery"
 	"monterey/internal/event"
 	"monterey/internal/provider"
+	"monterey/internal/reconciliation"
 	"monterey/internal/rollup"
 	"monterey/internal/suppression"
 	"monterey/internal/task"
@@ -50,6 +51,7 @@ type Config struct {
 	Suppressions suppression.Store
 	Statistics   rollup.Store
 	Tasks        task.Store
+	Comparisons  reconciliation.Store
 	Accounts     account.Store
 	Intake       Intake
 	Replayer     Replayer
@@ -128,5 +130,6 @@ func (a *api) routes() {
 	a.statisticsRoutes()
 	a.taskRoutes()
 	a.backfillRoutes()
+	a.reconciliationRoutes()
 	a.accountRoutes()
 }

@@ -35,6 +35,8 @@ type Connection struct {
 	BaseURL      string // of the provider's API; "" = the provider's own
 	Timezone     string // how the provider's times without a zone are meant; IANA name, default UTC
 	SyncSchedule string // cron expression of five fields, or @daily, @every 6h, in Timezone; "" = never
+	// RecoverOpens says which of the opens that the provider lists are events: FirstOpens ("" too) or AllOpens.
+	RecoverOpens string
 	// WebhookMAC is the HMAC of the webhook key under the server's secret (see Keys), nil while none is set. It finds the
 	// connection of a webhook; the key itself is not kept.
 	WebhookMAC []byte
@@ -44,6 +46,12 @@ type Connection struct {
 	UpdatedAt time.Time
 }
 
+// Values of Connection.RecoverOpens.
+const (
+	FirstOpens = "first" // one alone a recipient, as the webhooks report it
+	AllOpens   = "all"
+)
+
 // Validate names every bad field at once.
 func (c Connection) Validate() error {
 	var bad []fault.Field
@@ -52,6 +60,9 @@ func (c Connection) Validate() error {
 	}
 	if !workspace.ValidZone(c.Timezone) {
 		bad = append(bad, fault.Field{Loc: []string{"body", "provider_timezone"}, Msg: "must be an IANA time zone, as America/New_York or UTC", Type: "timezone"})
+	}
+	if c.RecoverOpens != "" && c.RecoverOpens != FirstOpens && c.RecoverOpens != AllOpens {
+		bad = append(bad, fault.Field{Loc: []string{"body", "recover_opens"}, Msg: "must be first or all", Type: "enum"})
 	}
 	if _, err := cron.ParseStandard(c.SyncSchedule); c.SyncSchedule != "" && err != nil {
 		bad = append(bad, fault.Field{Loc: []string{"body", "sync_schedule"}, Type: "cron",

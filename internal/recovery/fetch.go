@@ -9,6 +9,7 @@ import (
 	"monterey/internal/campaigner"
 	"monterey/internal/event"
 	"monterey/internal/ingest"
+	"monterey/internal/provider"
 	"monterey/internal/reconciliation"
 )
 
@@ -28,7 +29,7 @@ var reports = []struct {
 // are to be waited for.
 func (r *run) fetch(ctx context.Context, cm campaign.Campaign, theirs reconciliation.Counts, kinds campaign.Sources) error {
 	f := &fetched{run: r, recovery: campaigner.Recovery{Campaign: cm.ProviderCampaignID,
-		Recovery: event.Recovery{AllOpens: r.conn.RecoverOpens == "all"}}}
+		Recovery: event.Recovery{AllOpens: r.conn.RecoverOpens == provider.AllOpens}}}
 	for _, report := range reports {
 		if !kinds.Has(report.kind) {
 			continue

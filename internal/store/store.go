@@ -10,6 +10,7 @@ import (
 	"monterey/internal/event"
 	"monterey/internal/ingest"
 	"monterey/internal/provider"
+	"monterey/internal/reconciliation"
 	"monterey/internal/rollup"
 	"monterey/internal/suppression"
 	"monterey/internal/task"
@@ -35,5 +36,6 @@ type Store interface {
 	account.Store
 	rollup.Store
 	task.Store
+	reconciliation.Store
 	ingest.Store
 }

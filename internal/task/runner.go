@@ -19,10 +19,13 @@ const (
 	maxWait = 5 * time.Minute
 )
 
+// elsewhere is how long a task waits that this process cannot do, for one that can.
+const elsewhere = time.Minute
+
 // Runner does tasks. All fields are needed.
 type Runner struct {
 	Store Store
-	Work  map[Kind]Work
+	Work  map[Kind]Work // other kinds are left to other processes
 	Now   func() time.Time
 	// Watch is how often a running task is looked at, whether it was cancelled.
 	Watch time.Duration
@@ -34,19 +37,21 @@ type Runner struct {
 // store did not let it say how it ended; nil that it has ended.
 func (r *Runner) Run(ctx context.Context, ws workspace.ID, id ID) error {
 	c := workspace.System(ws)
-	t, err := r.Store.StartTask(ctx, c, id, r.Now())
+	t, err := r.Store.GetTask(ctx, c, id)
+	if err == nil && r.Work[t.Kind] == nil {
+		return &Later{After: elsewhere}
+	}
+	if err == nil {
+		t, err = r.Store.StartTask(ctx, c, id, r.Now())
+	}
 	if fault.Is(err, fault.Conflict) || fault.Is(err, fault.NotFound) {
 		return nil // cancelled before it began, or gone with its workspace
 	}
 	if err != nil {
 		return err
 	}
-	work, ok := r.Work[t.Kind]
-	if !ok {
-		return r.Store.FinishTask(ctx, c, id, "this release cannot do it", r.Now())
-	}
 	run, stop := r.watched(ctx, c, id)
-	err = work(run, c, t)
+	err = r.Work[t.Kind](run, c, t)
 	stop()
 	return r.settle(ctx, c, t, err)
 }

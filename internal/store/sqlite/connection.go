@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	connectionColumns = `n.id, w.id, n.provider, n.base_url, n.provider_timezone, n.sync_schedule, n.webhook_mac, n.api_key,
+	connectionColumns = `n.id, w.id, n.provider, n.base_url, n.provider_timezone, n.sync_schedule, n.recover_opens, n.webhook_mac, n.api_key,
 		n.created_at, n.updated_at`
 	connectionTables = "connections n JOIN workspaces w ON w.num = n.workspace AND w.deleted_at = 0"
 )
 
 func scanConnection(r row) (conn provider.Connection, err error) {
 	var created, updated int64
-	err = r.Scan(&conn.ID, &conn.Workspace, &conn.Provider, &conn.BaseURL, &conn.Timezone, &conn.SyncSchedule, &conn.WebhookMAC, &conn.APIKey,
+	err = r.Scan(&conn.ID, &conn.Workspace, &conn.Provider, &conn.BaseURL, &conn.Timezone, &conn.SyncSchedule, &conn.RecoverOpens, &conn.WebhookMAC, &conn.APIKey,
 		&created, &updated)
 	conn.CreatedAt, conn.UpdatedAt = fromMicros(created), fromMicros(updated)
 	return conn, err
@@ -33,9 +33,9 @@ func (s *Store) CreateConnection(ctx context.Context, c workspace.Caller, conn p
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO connections (workspace, id, provider, base_url, provider_timezone, sync_schedule, webhook_mac,
-			api_key, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			ws, conn.ID.UUID[:], string(conn.Provider), conn.BaseURL, conn.Timezone, conn.SyncSchedule, orNull(conn.WebhookMAC), orNull(conn.APIKey),
+		_, err = tx.ExecContext(ctx, `INSERT INTO connections (workspace, id, provider, base_url, provider_timezone, sync_schedule, recover_opens, webhook_mac,
+			api_key, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			ws, conn.ID.UUID[:], string(conn.Provider), conn.BaseURL, conn.Timezone, conn.SyncSchedule, conn.RecoverOpens, orNull(conn.WebhookMAC), orNull(conn.APIKey),
 			micros(conn.CreatedAt), micros(conn.UpdatedAt))
 		return taken(err, connectionTaken)
 	})
@@ -94,9 +94,10 @@ func (s *Store) UpdateConnection(ctx context.Context, c workspace.Caller, conn p
 		if err != nil {
 			return err
 		}
-		res, err := tx.ExecContext(ctx, `UPDATE connections SET base_url = ?, provider_timezone = ?, sync_schedule = ?, webhook_mac = ?, api_key = ?,
+		res, err := tx.ExecContext(ctx, `UPDATE connections SET base_url = ?, provider_timezone = ?, sync_schedule = ?, recover_opens = ?, webhook_mac = ?, api_key = ?,
 			updated_at = ? WHERE workspace = ? AND id = ? AND deleted_at = 0`,
-			conn.BaseURL, conn.Timezone, conn.SyncSchedule, orNull(conn.WebhookMAC), orNull(conn.APIKey), micros(conn.UpdatedAt), ws, conn.ID.UUID[:])
+			conn.BaseURL, conn.Timezone, conn.SyncSchedule, conn.RecoverOpens, orNull(conn.WebhookMAC), orNull(conn.APIKey),
+			micros(conn.UpdatedAt), ws, conn.ID.UUID[:])
 		return changed(res, taken(err, connectionTaken), "connection")
 	})
 }

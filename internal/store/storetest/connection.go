@@ -47,7 +47,7 @@ func testConnection(t *testing.T, s store.Store) {
 		wantFault(t, "no webhook key finds nobody who has none", err, fault.NotFound)
 	}
 
-	conn.BaseURL, conn.Timezone, conn.SyncSchedule = "https://example.com/v1", "America/New_York", "0 3 * * *"
+	conn.BaseURL, conn.Timezone, conn.SyncSchedule, conn.RecoverOpens = "https://example.com/v1", "America/New_York", "0 3 * * *", provider.AllOpens
 	conn.WebhookMAC, conn.APIKey, conn.UpdatedAt = mac("one"), []byte{0, 1, 0xff}, at(3)
 	changed := conn
 	changed.CreatedAt = at(99) // stays as it is

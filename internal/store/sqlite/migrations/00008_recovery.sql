@@ -30,5 +30,20 @@ CREATE TABLE aliases (
 CREATE INDEX aliases_by_event ON aliases (workspace, event);
 CREATE INDEX aliases_by_delivery ON aliases (workspace, delivery);
 
+-- The last comparison of a campaign's counts with the provider's.
+CREATE TABLE comparisons (
+    workspace   INTEGER NOT NULL,
+    campaign    INTEGER NOT NULL,
+    compared_at INTEGER NOT NULL,
+    ours        TEXT    NOT NULL, -- reconciliation.Counts as JSON, and so the next three
+    theirs      TEXT    NOT NULL,
+    fetched     TEXT    NOT NULL,
+    recovered   TEXT    NOT NULL,
+    fault       TEXT    NOT NULL,
+    PRIMARY KEY (workspace, campaign)
+) STRICT, WITHOUT ROWID;
+
+ALTER TABLE connections ADD COLUMN recover_opens TEXT NOT NULL DEFAULT ''; -- provider.Connection.RecoverOpens
+
 -- +goose Down
 SELECT 1; -- migrations only grow
