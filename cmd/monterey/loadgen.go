@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -37,7 +38,13 @@ func (c *loadgenCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	return p.result(report, report.String()+"\n")
+	if err := p.result(report, report.String()+"\n"); err != nil {
+		return err
+	}
+	if len(report.NotOK) > 0 {
+		return errors.New("not everything was acknowledged")
+	}
+	return nil
 }
 
 func (c *loadgenCommand) mistakes() (wrong []string) {

@@ -145,11 +145,13 @@ func (p *program) fail(err error) int {
 		fmt.Fprintln(p.stderr, `"monterey --help" and "monterey COMMAND --help" say what can be asked.`)
 		return exitUsage
 	}
-	fmt.Fprintln(p.stderr, "monterey:", err)
 	f, ok := errors.AsType[*fault.Error](err)
 	if !ok {
+		fmt.Fprintln(p.stderr, "monterey:", err)
 		return exitFailed
 	}
+	// A fault's cause is for the log of a server; the words around the fault are for people.
+	fmt.Fprintln(p.stderr, "monterey:", strings.Replace(err.Error(), f.Error(), f.Message, 1))
 	for _, field := range f.Fields {
 		fmt.Fprintf(p.stderr, "  %s %s\n", flagName(field), field.Msg)
 	}
@@ -164,7 +166,11 @@ func flagName(f fault.Field) string {
 	if len(f.Loc) == 0 {
 		return "input"
 	}
-	return strings.ReplaceAll(f.Loc[len(f.Loc)-1], "_", "-")
+	name := strings.ReplaceAll(f.Loc[len(f.Loc)-1], "_", "-")
+	if name == "expires-at" {
+		return "expires"
+	}
+	return name
 }
 
 func environment(list []string) map[string]string {

@@ -25,7 +25,7 @@ var devUser = workspace.User{
 }
 
 const (
-	cacheFor  = time.Second // how long a revoked key may still open
+	cacheFor  = time.Second // how long a key that another process revoked may still open
 	cacheSize = 10_000      // keys; beyond it the cache starts anew
 	touchEach = 15 * time.Second
 )
@@ -43,9 +43,10 @@ type Config struct {
 type Authenticator struct {
 	cfg Config
 
-	mu    sync.Mutex
-	cache map[[32]byte]entry
-	used  map[workspace.KeyID]time.Time // since the last flush
+	mu     sync.Mutex
+	cache  map[[32]byte]entry
+	forgot int                           // how often; what was read from the store before is not remembered after
+	used   map[workspace.KeyID]time.Time // since the last flush
 }
 
 type entry struct {
@@ -114,6 +115,7 @@ func (a *Authenticator) key(ctx context.Context, hash [32]byte) (workspace.APIKe
 	now := a.cfg.Now()
 	a.mu.Lock()
 	e, ok := a.cache[hash]
+	forgot := a.forgot
 	a.mu.Unlock()
 	if ok && now.Before(e.until) {
 		return e.key, nil
@@ -133,8 +135,18 @@ func (a *Authenticator) key(ctx context.Context, hash [32]byte) (workspace.APIKe
 	if len(a.cache) >= cacheSize {
 		clear(a.cache)
 	}
-	a.cache[hash] = entry{key: key, until: now.Add(cacheFor)}
+	if forgot == a.forgot {
+		a.cache[hash] = entry{key: key, until: now.Add(cacheFor)}
+	}
 	return key, nil
+}
+
+// Forget drops what is remembered of keys, so that one that was revoked just now opens nothing.
+func (a *Authenticator) Forget() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	clear(a.cache)
+	a.forgot++
 }
 
 // bearer is the token of r; ok is false when there is none.

@@ -77,5 +77,6 @@ func (a *api) createKey(ctx context.Context, c call, in *struct{ Body keyBody })
 }
 
 func (a *api) revokeKey(ctx context.Context, c call, in *byID) (nothing, error) {
+	defer a.Auth.Forget()
 	return nothing{}, a.Workspaces.RevokeKey(ctx, c.Caller, workspace.KeyID(in.ID), a.Now().UTC())
 }

@@ -27,6 +27,8 @@ var testWorkspace = workspace.ID{UUID: uuid.MustParse("0190a1b2-0000-7000-8000-0
 
 type fixedAuth map[string]workspace.Identity
 
+func (fixedAuth) Forget() {}
+
 func (f fixedAuth) Authenticate(r *http.Request) (workspace.Identity, error) {
 	who, ok := f[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")]
 	if !ok {

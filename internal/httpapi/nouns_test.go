@@ -380,3 +380,14 @@ func TestStatisticsOfNothing(t *testing.T) {
 	}
 	alice.do(422, "GET", "/campaign-statistics/"+id+"?basis=send", nil) // of lists only
 }
+
+// A key that was revoked opens nothing any more, also if it was used just before.
+func TestRevokedAtOnce(t *testing.T) {
+	s := openSite(t, nil)
+	alice := s.newWorkspace("Alice's", workspace.Admin)
+	made := alice.do(201, "POST", "/api-keys/", map[string]any{"name": "short", "role": "viewer"})
+	short := client{site: s, token: made["key"].(string)}
+	short.do(200, "GET", "/email-campaigns/", nil)
+	alice.do(204, "DELETE", "/api-keys/"+made["id"].(string), nil)
+	short.do(401, "GET", "/email-campaigns/", nil)
+}

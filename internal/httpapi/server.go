@@ -24,6 +24,8 @@ import (
 // Authenticator says who sent a request. Faults: Unauthorized, or its store's.
 type Authenticator interface {
 	Authenticate(r *http.Request) (workspace.Identity, error)
+	// Forget is told that a key was revoked or a workspace deleted: nothing that was remembered holds any more.
+	Forget()
 }
 
 // Intake takes webhooks in.

@@ -114,5 +114,6 @@ func (a *api) updateWorkspace(ctx context.Context, _ call, in *struct {
 }
 
 func (a *api) deleteWorkspace(ctx context.Context, _ call, in *byID) (nothing, error) {
+	defer a.Auth.Forget()
 	return nothing{}, a.Workspaces.DeleteWorkspace(ctx, workspace.ID(in.ID), a.Now().UTC())
 }

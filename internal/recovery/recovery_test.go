@@ -285,7 +285,8 @@ func (r *rig) explained() {
 	}
 	for _, c := range list.Items {
 		more := c.Theirs.Minus(c.Ours)
-		more.Opens, more.Clicks = nil, nil // they may count other activity too, and a double click as two
+		// They may count other activity too, a double click as two, and who bounced softly twice as two.
+		more.Opens, more.Clicks, more.SoftBounces = nil, nil, nil
 		more.Each(func(p **int64) {
 			if *p != nil && **p != 0 {
 				r.Errorf("campaign %s: theirs %s, ours %s", c.ProviderCampaignID, counts(c.Theirs), counts(c.Ours))
