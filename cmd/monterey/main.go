@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	_ "time/tzdata" // zones on a machine that has none
 
 	"github.com/alecthomas/kong"
 

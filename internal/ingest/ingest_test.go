@@ -193,3 +193,28 @@ func (r *rig) spoil(statement string) {
 		r.t.Fatal(err)
 	}
 }
+
+// TestTheKeyIsNotKept: wherever a body carries the webhook key, what is kept of the body does not.
+func TestTheKeyIsNotKept(t *testing.T) {
+	r := newRig(t)
+	r.post(`{"key":"the-webhook-key","Key":"the-webhook-key","type":"Campaign Opened","email":"a@x.test","opened_at":"2026-03-01T10:00:00Z","campaign_id":1,` +
+		`"custom_fields":{"key":"the-webhook-key","note":"the-webhook-keys are secret"}}`)
+	r.counted()
+	if got := r.statistics("1"); got.Opens != 1 {
+		t.Errorf("got %+v", got)
+	}
+	list, err := r.store.ListDeliveries(t.Context(), r.ws, nil, page.Params{Number: 1, Size: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = r.store.Rewrite(t.Context(), r.ws, func(tx ingest.WorkspaceTx) error {
+		_, raw, err := tx.Delivery(t.Context(), list.Items[0].ID)
+		if strings.Contains(string(raw), `"the-webhook-key"`) || !strings.Contains(string(raw), "the-webhook-keys are secret") {
+			t.Errorf("kept: %s", raw)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,7 +1,9 @@
 package ingest
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"sync"
 	"time"
 
@@ -59,7 +61,7 @@ func (in *Intake) Receive(ctx context.Context, body []byte) (delivery.ID, int, t
 	if err != nil {
 		return delivery.ID{}, 0, time.Time{}, err
 	}
-	id, at, err := in.inbox.Append(ctx, Body{Workspace: conn.Workspace, Connection: conn.ID, Raw: blanked, Objects: objects})
+	id, at, err := in.inbox.Append(ctx, Body{Workspace: conn.Workspace, Connection: conn.ID, Raw: withoutKey(blanked, keys[0]), Objects: objects})
 	if fault.Is(err, fault.NotFound) { // the workspace was deleted after its key was looked up
 		err = errUnknownKey()
 	}
@@ -67,6 +69,15 @@ func (in *Intake) Receive(ctx context.Context, body []byte) (delivery.ID, int, t
 }
 
 func errUnknownKey() error { return fault.New(fault.Unauthorized, "the webhook key is not known") }
+
+// withoutKey blanks the webhook key where it stands as a text in other fields than the one that it belongs in.
+func withoutKey(body []byte, key string) []byte {
+	text, err := json.Marshal(key)
+	if err != nil || !bytes.Contains(body, text) {
+		return body
+	}
+	return bytes.ReplaceAll(body, text, []byte(`""`))
+}
 
 func (in *Intake) connection(ctx context.Context, key string) (provider.Connection, error) {
 	now := in.now()

@@ -18,6 +18,10 @@ const judgeChunk = 5_000
 // more are left. The clicks around each of them are judged anew, so that the answer does not depend on the order in which
 // events arrive. What changes is counted anew.
 func (w *Worker) judge(ctx context.Context, c workspace.Caller) (more bool, err error) {
+	asOf, err := w.store.AsOf(ctx, c) // before the transaction: all that was received until then is in it
+	if err != nil {
+		return false, err
+	}
 	err = w.store.Rewrite(ctx, c, func(tx WorkspaceTx) error {
 		seen, newest, err := tx.HumanMark(ctx)
 		if err != nil || !seen.Before(newest) {
@@ -36,14 +40,14 @@ func (w *Worker) judge(ctx context.Context, c workspace.Caller) (more bool, err 
 			return err
 		}
 		if more {
-			return tx.SetHumanMark(ctx, read)
+			return tx.SetHumanMark(ctx, read, time.Time{})
 		}
 		// What was rewritten just now has newer stamps and needs no second look.
 		_, newest, err = tx.HumanMark(ctx)
 		if err != nil {
 			return err
 		}
-		return tx.SetHumanMark(ctx, newest)
+		return tx.SetHumanMark(ctx, newest, asOf)
 	})
 	return more, err
 }

@@ -86,3 +86,26 @@ func TestRebuildPutsADamagedLifetimeRight(t *testing.T) {
 		t.Errorf("%d opens, %d unique", got.Opens, got.UniqueOpens)
 	}
 }
+
+// TestHumanAsOfClaimsNothing: what was received before human_as_of has been judged.
+func TestHumanAsOfClaimsNothing(t *testing.T) {
+	r := newRig(t)
+	unjudged := 0
+	for n := range 12 {
+		before := time.Now()
+		at := time.Date(2026, 3, 1, 10, n, 0, 0, time.UTC).Format(time.RFC3339)
+		r.post(click(1, fmt.Sprintf("p%d@x.test", n), at, 1), click(1, fmt.Sprintf("p%d@x.test", n), at, 2), click(1, fmt.Sprintf("p%d@x.test", n), at, 3))
+		r.counted()
+		s := r.statistics("1")
+		if s.HumanClicks == 0 { // judged already
+			continue
+		}
+		unjudged++
+		if s.HumanAsOf != nil && s.HumanAsOf.After(before) {
+			t.Fatalf("%d clicks of bursts count as human, received after %s, human_as_of %s", s.HumanClicks, before, s.HumanAsOf)
+		}
+	}
+	if unjudged == 0 {
+		t.Error("all was judged at once: nothing was tried")
+	}
+}

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 
 	"monterey/internal/campaign"
+	"monterey/internal/fault"
 	"monterey/internal/rollup"
 	"monterey/internal/workspace"
 )
@@ -20,34 +22,45 @@ type Drift struct {
 	First []rollup.Key
 }
 
-// Rebuild works all rollups of a workspace out anew from its events, a UTC day a transaction, puts right what differs and
-// reports it. It may run beside a worker.
+// Rebuild works all rollups of a workspace out anew from its events, puts right what differs and reports it: the events of
+// an hour a transaction, as the writer is shared, then the days from their hours and the lifetimes from their days. It may
+// run beside a worker.
 func Rebuild(ctx context.Context, s Store, c workspace.Caller) (d Drift, err error) {
 	var first, last int64
 	var ok bool
+	var ids []campaign.ID
 	err = s.Rewrite(ctx, c, func(tx WorkspaceTx) error {
-		first, last, ok, err = tx.Bounds(ctx)
+		if first, last, ok, err = tx.Bounds(ctx); err == nil {
+			ids, err = tx.CampaignIDs(ctx)
+		}
 		return err
 	})
 	if err != nil || !ok {
 		return d, err
 	}
 	for day := first; day <= last; day += rollup.DaySeconds {
-		err := s.Rewrite(ctx, c, func(tx WorkspaceTx) error { return rebuildDay(ctx, tx, day, &d) })
-		if err != nil {
+		for hour := day; hour < day+rollup.DaySeconds; hour += rollup.HourSeconds {
+			if err := s.Rewrite(ctx, c, func(tx WorkspaceTx) error { return rebuildHour(ctx, tx, hour, &d) }); err != nil {
+				return d, err
+			}
+		}
+		if err := s.Rewrite(ctx, c, func(tx WorkspaceTx) error { return rebuildDay(ctx, tx, day, &d) }); err != nil {
 			return d, err
 		}
 		d.Days++
 	}
-	err = s.Rewrite(ctx, c, func(tx WorkspaceTx) error { return rebuildLifetimes(ctx, tx, &d) })
-	return d, err
+	for part := range slices.Chunk(append(ids, rollup.Workspace), foldChunk) {
+		if err := s.Rewrite(ctx, c, func(tx WorkspaceTx) error { return rebuildLifetimes(ctx, tx, part, &d) }); err != nil {
+			return d, err
+		}
+	}
+	return d, nil
 }
 
-var bucketSpans = []rollup.Span{rollup.Quarter, rollup.Hour, rollup.Day}
-
-func rebuildDay(ctx context.Context, tx WorkspaceTx, day int64, d *Drift) error {
+// rebuildHour works the quarter hours of an hour out anew from their events, and the hour.
+func rebuildHour(ctx context.Context, tx WorkspaceTx, hour int64, d *Drift) error {
 	want := map[rollup.Key]*rollup.Row{}
-	err := tx.FactsByCampaign(ctx, day, day+rollup.DaySeconds, func(c campaign.ID, f rollup.Fact) error {
+	err := tx.FactsByCampaign(ctx, hour, hour+rollup.HourSeconds, func(c campaign.ID, f rollup.Fact) error {
 		addQuarter(want, c, f)
 		return nil
 	})
@@ -55,39 +68,60 @@ func rebuildDay(ctx context.Context, tx WorkspaceTx, day int64, d *Drift) error 
 		return err
 	}
 	widen(want, rollup.Quarter, rollup.Hour)
-	widen(want, rollup.Hour, rollup.Day)
-	ids, err := tx.CampaignIDs(ctx)
-	if err != nil {
-		return err
-	}
 	have := map[rollup.Key]*rollup.Row{}
-	for _, id := range append(ids, rollup.Workspace) {
-		for _, s := range bucketSpans {
-			err := tx.Rows(ctx, id, s, day, day+rollup.DaySeconds, func(bucket int64, counts, sets []byte) error {
-				r, err := rollup.Unmarshal(bytes.Clone(counts), bytes.Clone(sets))
-				if err != nil {
-					r = nil // damaged: it differs from everything
-				}
-				have[rollup.Key{Campaign: id, Span: s, Bucket: bucket}] = r
-				return nil
-			})
-			if err != nil {
-				return err
-			}
+	for _, span := range []rollup.Span{rollup.Quarter, rollup.Hour} {
+		if err := rowsOfAll(ctx, tx, span, hour, hour+rollup.HourSeconds, have); err != nil {
+			return err
 		}
 	}
 	return d.repair(ctx, tx, have, want)
 }
 
-// rebuildLifetimes works the lifetime rows out anew from the days, which are right by now. One that cannot be read is
-// emptied: it says no longer how far it goes, and the next fold fills it.
-func rebuildLifetimes(ctx context.Context, tx WorkspaceTx, d *Drift) error {
+// rebuildDay works a day out anew from its hours, which are right by now.
+func rebuildDay(ctx context.Context, tx WorkspaceTx, day int64, d *Drift) error {
+	hours, have, want := map[rollup.Key]*rollup.Row{}, map[rollup.Key]*rollup.Row{}, map[rollup.Key]*rollup.Row{}
+	if err := rowsOfAll(ctx, tx, rollup.Hour, day, day+rollup.DaySeconds, hours); err != nil {
+		return err
+	}
+	if err := rowsOfAll(ctx, tx, rollup.Day, day, day+rollup.DaySeconds, have); err != nil {
+		return err
+	}
+	for k, r := range hours {
+		if r == nil {
+			return fault.Wrap(fault.Internal, rollup.ErrCorrupt, "an hour of campaign %s is damaged again", k.Campaign)
+		}
+		row(want, rollup.Key{Campaign: k.Campaign, Span: rollup.Day, Bucket: day}).Or(r)
+	}
+	return d.repair(ctx, tx, have, want)
+}
+
+// rowsOfAll adds the rows of every campaign and of the workspace; a damaged one is nil, which differs from everything.
+func rowsOfAll(ctx context.Context, tx WorkspaceTx, s rollup.Span, from, to int64, rows map[rollup.Key]*rollup.Row) error {
 	ids, err := tx.CampaignIDs(ctx)
 	if err != nil {
 		return err
 	}
-	have, want := map[rollup.Key]*rollup.Row{}, map[rollup.Key]*rollup.Row{}
 	for _, id := range append(ids, rollup.Workspace) {
+		err := tx.Rows(ctx, id, s, from, to, func(bucket int64, counts, sets []byte) error {
+			r, err := rollup.Unmarshal(bytes.Clone(counts), bytes.Clone(sets))
+			if err != nil {
+				r = nil
+			}
+			rows[rollup.Key{Campaign: id, Span: s, Bucket: bucket}] = r
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rebuildLifetimes works lifetime rows out anew from the days, which are right by now. One that cannot be read is emptied: it
+// says no longer how far it goes, and the next fold fills it.
+func rebuildLifetimes(ctx context.Context, tx WorkspaceTx, of []campaign.ID, d *Drift) error {
+	have, want := map[rollup.Key]*rollup.Row{}, map[rollup.Key]*rollup.Row{}
+	for _, id := range of {
 		k := rollup.Key{Campaign: id, Span: rollup.Lifetime}
 		old, err := stored(ctx, tx, k)
 		if errors.Is(err, rollup.ErrCorrupt) {

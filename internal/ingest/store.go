@@ -54,6 +54,8 @@ type Store interface {
 	Count(ctx context.Context, items []Item, f func(Tx) error) error
 	// Rewrite runs f in one transaction of the workspace, as its only writer.
 	Rewrite(ctx context.Context, c workspace.Caller, f func(WorkspaceTx) error) error
+	// AsOf is that of delivery.Store.
+	AsOf(ctx context.Context, c workspace.Caller) (time.Time, error)
 	// Workspaces are those that have ever counted something and were not deleted.
 	Workspaces(ctx context.Context) ([]workspace.ID, error)
 	// FillHistory brings the recipients' history up to date by at most so many events, and says whether more are left. Where
@@ -127,7 +129,8 @@ type WorkspaceTx interface {
 
 	// HumanMark is up to which updated_at the rules that look at several events have seen; Newest is the newest there is.
 	HumanMark(ctx context.Context) (seen, newest time.Time, err error)
-	SetHumanMark(ctx context.Context, seen time.Time) error
+	// SetHumanMark moves it. asOf is up to when everything received has been seen with it; zero leaves that as it was.
+	SetHumanMark(ctx context.Context, seen, asOf time.Time) error
 	// ClicksChanged are the times (Unix seconds) of clicks stored or removed with an updated_at in (after, up to and with
 	// until], of the first limit events changed; until comes back as far as was read.
 	ClicksChanged(ctx context.Context, after, until time.Time, limit int) (at []int64, read time.Time, err error)

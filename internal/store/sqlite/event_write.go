@@ -349,8 +349,8 @@ func (w *workspaceTx) HumanMark(ctx context.Context) (seen, newest time.Time, er
 }
 
 // SetHumanMark implements ingest.WorkspaceTx.
-func (w *workspaceTx) SetHumanMark(ctx context.Context, seen time.Time) error {
-	_, err := w.exec(ctx, "UPDATE counters SET human = ? WHERE workspace = ?", micros(seen), w.ws)
+func (w *workspaceTx) SetHumanMark(ctx context.Context, seen, asOf time.Time) error {
+	_, err := w.exec(ctx, "UPDATE counters SET human = ?, human_as_of = max(human_as_of, ?) WHERE workspace = ?", micros(seen), micros(asOf), w.ws)
 	return err
 }
 

@@ -236,16 +236,17 @@ func (v *view) Runs(ctx context.Context, campaigns []campaign.ID) ([]campaign.Ru
 	return runsOf(ctx, v.tx, v.ws, campaigns)
 }
 
-// HumanAsOf implements rollup.View. Where the rules have seen everything that the snapshot holds, they are as far as now.
+// HumanAsOf implements rollup.View. Where the rules have seen everything that the snapshot holds, they are as far as now; else
+// as far as they were when they last had seen everything.
 func (v *view) HumanAsOf(ctx context.Context) (at time.Time, err error) {
 	err = v.each(ctx, func(r row) error {
-		var human, stamp int64
-		err := r.Scan(&human, &stamp)
-		if at = fromMicros(human); human >= stamp {
+		var human, stamp, asOf int64
+		err := r.Scan(&human, &stamp, &asOf)
+		if at = fromMicros(asOf); human >= stamp {
 			at = v.now
 		}
 		return err
-	}, "SELECT human, stamp FROM counters WHERE workspace = ?", v.ws)
+	}, "SELECT human, stamp, human_as_of FROM counters WHERE workspace = ?", v.ws)
 	return at, err
 }
 

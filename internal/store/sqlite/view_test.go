@@ -172,12 +172,12 @@ func TestViewHumanAsOf(t *testing.T) {
 		want         time.Time
 	}{
 		{0, 0, f.now()},
-		{0, 5, time.Time{}},
-		{4, 5, time.UnixMicro(4).UTC()},
+		{0, 5, time.UnixMicro(3).UTC()},
+		{4, 5, time.UnixMicro(3).UTC()},
 		{5, 5, f.now()},
 	} {
 		f.write(func(tx *sql.Tx) {
-			f.exec(tx, "UPDATE counters SET human = ?, stamp = ? WHERE workspace = ?", tt.human, tt.stamp, f.ws)
+			f.exec(tx, "UPDATE counters SET human = ?, stamp = ?, human_as_of = 3 WHERE workspace = ?", tt.human, tt.stamp, f.ws)
 		})
 		f.inView(func(v rollup.View) {
 			if got, err := v.HumanAsOf(context.Background()); err != nil || !got.Equal(tt.want) {

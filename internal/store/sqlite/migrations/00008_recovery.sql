@@ -45,5 +45,8 @@ CREATE TABLE comparisons (
 
 ALTER TABLE connections ADD COLUMN recover_opens TEXT NOT NULL DEFAULT ''; -- provider.Connection.RecoverOpens
 
+-- Everything that was received until then has been seen by the rules that look at several events; 0 = unknown.
+ALTER TABLE counters ADD COLUMN human_as_of INTEGER NOT NULL DEFAULT 0;
+
 -- +goose Down
 SELECT 1; -- migrations only grow
