@@ -154,7 +154,7 @@ func matchTwins(ctx context.Context, tx WorkspaceTx, k group, left []*counted) (
 		return nil, err
 	}
 	taken := make([]bool, len(recovered))
-	for _, m := range nearest(left, recovered, func(o *counted, r Recovered) bool { return o.Report.OccurredAt.Before(r.Fetched) }) {
+	for _, m := range nearest(left, recovered, mayBeTwin) {
 		o, twin := left[m.report], recovered[m.event]
 		if err := alias(ctx, tx, o, twin.ID); err != nil {
 			return nil, err
@@ -173,6 +173,12 @@ func matchTwins(ctx context.Context, tx WorkspaceTx, k group, left []*counted) (
 		}
 	}
 	return replaced, nil
+}
+
+// mayBeTwin says whether a webhook's report can be of a recovered event: not if it happened after that was fetched. A
+// recovered open is rather replaced, where one alone a recipient counts.
+func mayBeTwin(o *counted, r Recovered) bool {
+	return o.Report.OccurredAt.Before(r.Fetched) && (o.Report.Type != event.Open || r.AllOpens)
 }
 
 // replace takes recovered opens back, in whose place webhooks' are stored next.

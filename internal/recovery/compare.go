@@ -44,7 +44,7 @@ func (r *run) ours(ctx context.Context, id campaign.ID) (c reconciliation.Counts
 
 // differing are the kinds of event whose reports are to be fetched: those whose counts differ, or that the provider does
 // not count. Its opens may be all or the first of each recipient.
-func differing(ours, theirs reconciliation.Counts, read campaign.Sources) (out campaign.Sources) {
+func differing(ours, theirs reconciliation.Counts) (out campaign.Sources) {
 	for _, k := range []struct {
 		kind campaign.Sources
 		same bool

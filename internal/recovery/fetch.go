@@ -46,7 +46,7 @@ func (r *run) fetch(ctx context.Context, cm campaign.Campaign, theirs reconcilia
 			return err
 		}
 	}
-	w := &waiting{Campaign: cm.ID.UUID, Theirs: theirs, Sources: kinds}
+	w := waiting{Campaign: cm.ID.UUID, Theirs: theirs, Sources: kinds}
 	for body, objects := range f.recovery.Bodies() {
 		b := ingest.Body{Workspace: r.caller.Workspace(), Connection: r.conn.ID, Raw: body, Objects: objects}
 		id, _, err := r.Inbox.Append(ctx, b)
@@ -55,7 +55,8 @@ func (r *run) fetch(ctx context.Context, cm campaign.Campaign, theirs reconcilia
 		}
 		w.Deliveries = append(w.Deliveries, id)
 	}
-	r.state.Waiting = w
+	r.state.Waiting = append(r.state.Waiting, w)
+	r.done(cm)
 	return r.save(ctx)
 }
 

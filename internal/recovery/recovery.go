@@ -2,8 +2,8 @@
 // provider's figures, fetches the reports of what differs, and puts their rows into the inbox, where counting tells which
 // of them are events that we have (see internal/ingest/recovery.go). What it finds is kept as a reconciliation.Comparison.
 //
-// One campaign is a step. A campaign whose rows are still being counted is waited for in the state, so that they are not
-// fetched again.
+// One campaign is a step. Campaigns whose rows are still being counted are in the state, so that they are not fetched again;
+// several are waited for together, as counting lets small batches wait for company.
 package recovery
 
 import (
@@ -46,8 +46,8 @@ type Recovery struct {
 // state is where a reconciliation stands.
 type state struct {
 	Connection uuid.UUID `json:"connection"`
-	After      string    `json:"after,omitempty"` // the provider's id of the last campaign that was done
-	Waiting    *waiting  `json:"waiting,omitempty"`
+	After      string    `json:"after,omitempty"` // the provider's id of the last campaign that was compared
+	Waiting    []waiting `json:"waiting,omitempty"`
 }
 
 // waiting is a campaign whose reports were fetched and are not counted yet.
@@ -71,6 +71,9 @@ type run struct {
 
 // ahead is how many campaigns are looked up at a time.
 const ahead = 100
+
+// together is how many deliveries are waited for together, at most about.
+const together = 20
 
 // Work implements task.Work.
 func (w *Recovery) Work(ctx context.Context, c workspace.Caller, t task.Task) error {
@@ -117,25 +120,27 @@ func (r *run) all(ctx context.Context) error {
 			if err := r.campaign(ctx, cm); err != nil {
 				return err
 			}
+			if r.waitingFor() >= together {
+				if err := r.settle(ctx); err != nil {
+					return err
+				}
+			}
 		}
 		if len(next) < ahead {
-			return nil
+			return r.settle(ctx)
 		}
 	}
 }
 
-// campaign compares one, fetches what is missing, and keeps what it found.
+// campaign compares one and fetches what is missing; unless there is something to wait for it keeps what it found.
 func (r *run) campaign(ctx context.Context, cm campaign.Campaign) error {
 	if campaignsync.Unsent(cm.Status) {
-		return r.pass(ctx, cm)
+		r.done(cm)
+		return r.save(ctx)
 	}
-	last, err := r.Comparisons.GetComparison(ctx, r.caller, cm.ID)
-	if err != nil && !fault.Is(err, fault.NotFound) {
+	last, err := r.last(ctx, cm.ID)
+	if err != nil {
 		return err
-	}
-	last.Campaign = cm.ID
-	if w := r.state.Waiting; w != nil && w.Campaign == cm.ID.UUID {
-		return r.finish(ctx, cm, last)
 	}
 	theirs, wrong, err := r.theirs(ctx, cm)
 	if err != nil {
@@ -144,50 +149,76 @@ func (r *run) campaign(ctx context.Context, cm campaign.Campaign) error {
 	if wrong != "" {
 		r.task.Progress.Unreadable++
 		last.Fault = wrong
-		return r.keep(ctx, cm, last)
+		r.done(cm)
+		return r.keep(ctx, last)
 	}
 	last.Theirs, last.Fault = theirs, ""
 	if last.Ours, err = r.ours(ctx, cm.ID); err != nil {
 		return err
 	}
-	differ := differing(last.Ours, theirs, cm.Sources)
+	differ := differing(last.Ours, theirs)
 	if differ == 0 || r.task.RequestedBy == task.BySchedule && theirs.Equal(last.Fetched) {
-		return r.keep(ctx, cm, last) // as they were when all was fetched: nothing that could be fetched is new
+		r.done(cm)
+		return r.keep(ctx, last) // as they were when all was fetched: nothing that could be fetched is new
 	}
-	if err := r.fetch(ctx, cm, theirs, differ); err != nil {
-		return err
-	}
-	return r.finish(ctx, cm, last)
+	return r.fetch(ctx, cm, theirs, differ)
 }
 
-// pass leaves a campaign out.
-func (r *run) pass(ctx context.Context, cm campaign.Campaign) error {
-	r.state.After, r.state.Waiting = cm.ProviderCampaignID, nil
+// done moves on behind a campaign, with the step that is saved next.
+func (r *run) done(cm campaign.Campaign) {
+	r.state.After = cm.ProviderCampaignID
 	r.task.Progress.Fetched++
-	return r.save(ctx)
 }
 
-// finish waits until what was fetched is counted, and keeps the comparison.
-func (r *run) finish(ctx context.Context, cm campaign.Campaign, c reconciliation.Comparison) error {
-	w := r.state.Waiting
-	for _, id := range w.Deliveries {
-		d, err := r.counted(ctx, id)
+// last is the last comparison of a campaign.
+func (r *run) last(ctx context.Context, id campaign.ID) (reconciliation.Comparison, error) {
+	c, err := r.Comparisons.GetComparison(ctx, r.caller, id)
+	if fault.Is(err, fault.NotFound) {
+		err = nil
+	}
+	c.Campaign = id
+	return c, err
+}
+
+func (r *run) waitingFor() (deliveries int) {
+	for _, w := range r.state.Waiting {
+		deliveries += max(1, len(w.Deliveries))
+	}
+	return deliveries
+}
+
+// settle waits until what was fetched is counted, and keeps the comparisons.
+func (r *run) settle(ctx context.Context) error {
+	for len(r.state.Waiting) > 0 {
+		w := r.state.Waiting[0]
+		progress := r.task.Progress
+		for _, id := range w.Deliveries {
+			d, err := r.counted(ctx, id)
+			if err != nil {
+				return err
+			}
+			progress.Inserted += int64(d.Counts.Inserted)
+			progress.Unchanged += int64(d.Counts.Duplicate + d.Counts.Ignored)
+			progress.Unreadable += int64(d.Counts.Quarantined)
+		}
+		id := campaign.ID{UUID: w.Campaign}
+		if err := r.Campaigns.AddSources(ctx, r.caller, id, w.Sources); err != nil {
+			return err
+		}
+		c, err := r.last(ctx, id)
 		if err != nil {
 			return err
 		}
-		r.task.Progress.Inserted += int64(d.Counts.Inserted)
-		r.task.Progress.Unchanged += int64(d.Counts.Duplicate + d.Counts.Ignored)
-		r.task.Progress.Unreadable += int64(d.Counts.Quarantined)
+		if c.Ours, err = r.ours(ctx, id); err != nil {
+			return err
+		}
+		c.Theirs, c.Fetched, c.Fault = w.Theirs, w.Theirs, ""
+		r.state.Waiting, r.task.Progress = r.state.Waiting[1:], progress
+		if err := r.keep(ctx, c); err != nil {
+			return err
+		}
 	}
-	if err := r.Campaigns.AddSources(ctx, r.caller, cm.ID, w.Sources); err != nil {
-		return err
-	}
-	var err error
-	if c.Ours, err = r.ours(ctx, cm.ID); err != nil {
-		return err
-	}
-	c.Theirs, c.Fetched, c.Fault = w.Theirs, w.Theirs, ""
-	return r.keep(ctx, cm, c)
+	return nil
 }
 
 // counted waits for a delivery; a *task.Later when the time of this call is up first.
@@ -208,11 +239,9 @@ func (r *run) counted(ctx context.Context, id delivery.ID) (delivery.Delivery, e
 	}
 }
 
-// keep stores the comparison with the step that it is.
-func (r *run) keep(ctx context.Context, cm campaign.Campaign, c reconciliation.Comparison) error {
+// keep stores a comparison with the step that it is.
+func (r *run) keep(ctx context.Context, c reconciliation.Comparison) error {
 	c.At = r.Now().UTC().Truncate(time.Microsecond)
-	r.state.After, r.state.Waiting = cm.ProviderCampaignID, nil
-	r.task.Progress.Fetched++
 	step, err := r.step()
 	if err != nil {
 		return err
