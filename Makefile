@@ -7,15 +7,18 @@
 GO ?= go
 SHELL := /bin/bash
 
-.PHONY: build test check format vet staticcheck drift race bench soak demo clean
+.PHONY: build setup test check format vet staticcheck drift race bench soak demo clean
 
 build:
 	$(GO) build -o bin/monterey ./cmd/monterey
 
+setup:
+	scripts/setup
+
 test:
 	scripts/test
 
-check: format vet staticcheck drift race
+check: setup format vet staticcheck drift race
 	$(MAKE) --no-print-directory test
 
 format:
@@ -33,13 +36,13 @@ drift:
 	$(GO) test -count=1 -run Golden ./...
 
 race:
-	$(GO) test -race -short -timeout 15m ./...
+	scripts/with-postgres $(GO) test -race -short -timeout 15m ./...
 
 bench:
 	$(GO) run ./internal/bench $(BENCH)
 
 soak:
-	MONTEREY_SOAK=1 $(GO) test -count=1 -timeout 3h -v -run Soak ./...
+	MONTEREY_SOAK=1 scripts/with-postgres $(GO) test -count=1 -timeout 3h -v -run Soak ./...
 
 demo:
 	$(GO) run ./cmd/monterey demo

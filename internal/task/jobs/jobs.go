@@ -79,7 +79,7 @@ func (q *Queue[TTx]) Run(ctx context.Context, r *task.Runner, log *slog.Logger) 
 	all := river.NewWorkers()
 	river.AddWorker(all, &worker{runner: r})
 	client, err := river.NewClient(q.driver, &river.Config{
-		Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: workers}}, Workers: all, Logger: log,
+		Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: workers}}, Workers: all, Logger: slog.New(warnings{log.Handler()}),
 		JobTimeout: timeout, RescueStuckJobsAfter: rescue,
 		// The tasks keep what there is to know of a job that has ended.
 		CompletedJobRetentionPeriod: time.Hour, CancelledJobRetentionPeriod: time.Hour, DiscardedJobRetentionPeriod: 24 * time.Hour,
@@ -95,6 +95,15 @@ func (q *Queue[TTx]) Run(ctx context.Context, r *task.Runner, log *slog.Logger) 
 	defer cancel()
 	return client.StopAndCancel(end)
 }
+
+// warnings is a log without what River tells of its ordinary life.
+type warnings struct{ slog.Handler }
+
+func (w warnings) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && w.Handler.Enabled(ctx, l)
+}
+func (w warnings) WithAttrs(a []slog.Attr) slog.Handler { return warnings{w.Handler.WithAttrs(a)} }
+func (w warnings) WithGroup(name string) slog.Handler   { return warnings{w.Handler.WithGroup(name)} }
 
 type worker struct {
 	river.WorkerDefaults[Job]
