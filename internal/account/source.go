@@ -2,7 +2,6 @@ package account
 
 import (
 	"context"
-	"strings"
 
 	"github.com/robfig/cron/v3"
 
@@ -18,17 +17,13 @@ type Source struct {
 	Schedule string // cron expression of five fields, or @daily, @every 6h, in the workspace's time zone; "" = never by itself
 }
 
-// Validate names every bad field at once. The URL is for those to check who can open it.
+// Validate checks the schedule. What URL and query must be is for directory.New to say.
 func (s Source) Validate() error {
-	var bad []fault.Field
-	if strings.TrimSpace(s.Query) == "" {
-		bad = append(bad, fault.Field{Loc: []string{"body", "query"}, Msg: "is needed: a query that gives account_number and email", Type: "missing"})
-	}
 	if _, err := cron.ParseStandard(s.Schedule); s.Schedule != "" && err != nil {
-		bad = append(bad, fault.Field{Loc: []string{"body", "schedule"}, Type: "cron",
+		return fault.Fields(fault.Field{Loc: []string{"body", "schedule"}, Type: "cron",
 			Msg: "must be a cron expression of five fields, as 0 3 * * *, or @hourly, @daily or @every 6h"})
 	}
-	return fault.Fields(bad...)
+	return nil
 }
 
 // Readable is where the directory of the caller's workspace is read from. The fault is Conflict when that was not set.
