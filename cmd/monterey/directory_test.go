@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"monterey/internal/fault"
 	"monterey/internal/workspace"
 )
 
@@ -73,6 +74,10 @@ func TestDirectoryMistakes(t *testing.T) {
 	c := newCLI(t)
 	ws := text(c.must("workspace", "create", "Acme"), "id")
 	stranger := workspace.NewID().String()
+	empty := filepath.Join(t.TempDir(), "empty")
+	if err := os.WriteFile(empty, []byte(" \n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, row := range []struct {
 		args []string
 		code int
@@ -91,6 +96,13 @@ func TestDirectoryMistakes(t *testing.T) {
 		{[]string{"campaign", "list", "--workspace", stranger}, exitFailed, []string{stranger}},
 		{[]string{"connection", "set", "--workspace", "x", "--provider", "acme", "--base-url", "http://10.0.0.1", "--provider-timezone", "Mars",
 			"--webhook-key-file", "-", "--api-key-file", "-"}, exitUsage, []string{"--workspace", "--provider", "--base-url", "--provider-timezone", "standard input"}},
+		{[]string{"accounts", "set", "--workspace", "x", "--url-file", "/no/such", "--query-file", empty, "--schedule", "daily"}, exitUsage,
+			[]string{"--workspace", "--url-file: open /no/such", "--query-file is needed", "--schedule"}},
+		{[]string{"accounts", "set", "--workspace", ws, "--url-file", empty, "--query-file", "/no/such"}, exitUsage, []string{"--url-file must name a host", "--query-file: open /no/such"}},
+		{[]string{"accounts", "set", "--workspace", ws, "--url-file", "-", "--query-file", "-", "--schedule", "60 * * * *"}, exitUsage, []string{"standard input", "--schedule"}},
+		{[]string{"accounts", "unset", "--workspace", "x"}, exitUsage, []string{"--workspace"}},
+		{[]string{"accounts", "unset", "--workspace", ws}, exitFailed, []string{"no such account source"}},
+		{[]string{"accounts", "unset", "--workspace", stranger}, exitFailed, []string{stranger}},
 		{[]string{"connection", "set", "--workspace", ws, "--provider", "campaigner", "--webhook-key-file", "/no/such"}, exitFailed, []string{"--webhook-key-file"}},
 	} {
 		t.Run(strings.Join(row.args, " "), func(t *testing.T) {
@@ -131,6 +143,63 @@ func TestConnectionSet(t *testing.T) {
 	other := text(c.must("workspace", "create", "Other"), "id")
 	if code := c.run("connection", "set", "--workspace", other, "--provider", "campaigner", "--webhook-key-file", file); code != exitFailed {
 		t.Errorf("a webhook key of another workspace was taken: exit %d", code)
+	}
+}
+
+func TestAccountsSet(t *testing.T) {
+	c := newCLI(t)
+	ws := text(c.must("workspace", "create", "Acme"), "id")
+	query := filepath.Join(t.TempDir(), "query.sql")
+	if err := os.WriteFile(query, []byte("SELECT number, email\nFROM accounts\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const password = "hunter2"
+	set := func(url string, more ...string) map[string]any {
+		t.Helper()
+		c.in = url + "\n"
+		return c.must(append([]string{"accounts", "set", "--workspace", ws, "--url-file", "-", "--query-file", query}, more...)...)
+	}
+	first := set("postgres://monterey:"+password+"@db.example.com:5433/crm?sslmode=verify-full", "--schedule", "0 3 * * *")
+	if text(first, "source") != "postgres://db.example.com:5433/crm" || text(first, "schedule") != "0 3 * * *" || text(first, "workspace_id") != ws {
+		t.Errorf("set: %v", first)
+	}
+	second := set("sqlserver://sa:" + password + "@db2.example.com?database=crm")
+	if text(second, "source") != "sqlserver://db2.example.com" || second["schedule"] != "" {
+		t.Errorf("set again: %v", second)
+	}
+	if said := c.out.String() + c.errs.String(); strings.Contains(said, password) {
+		t.Errorf("the password is shown:\n%s", said)
+	}
+	for _, url := range []string{"postgres://u:" + password + "@h:x/d", "mysql://u:" + password + "@h/d", password} {
+		c.in = url
+		if code := c.run("accounts", "set", "--workspace", ws, "--url-file", "-", "--query-file", query); code != exitUsage || !strings.Contains(c.errs.String(), "--url-file ") ||
+			strings.Contains(c.errs.String(), password) {
+			t.Errorf("%s: exit %d: %s", url, code, c.errs.String())
+		}
+	}
+
+	p := &program{common: &commonSettings{DataDir: c.dir}, now: time.Now}
+	keys, err := p.common.openKeys()
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := p.openStore(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	id, err := workspace.ParseID(ws)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := store.GetSource(t.Context(), workspace.System(id))
+	url, openErr := keys.Open(got.URL)
+	if err != nil || openErr != nil || url != "sqlserver://sa:"+password+"@db2.example.com?database=crm" || got.Query != "SELECT number, email\nFROM accounts" || got.Schedule != "" {
+		t.Errorf("what is kept: %q, %+v, %v, %v", url, got, err, openErr)
+	}
+	c.must("accounts", "unset", "--workspace", ws)
+	if _, err := store.GetSource(t.Context(), workspace.System(id)); !fault.Is(err, fault.NotFound) {
+		t.Errorf("after unset: %v", err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"monterey/internal/delivery"
+	"monterey/internal/fault"
 	"monterey/internal/page"
 	"monterey/internal/provider"
 	"monterey/internal/store/sqlite"
@@ -56,6 +57,16 @@ func (p *program) examineStores(ctx context.Context, all *findings, store *sqlit
 				unsealed++
 			}
 		}
+		src, err := store.GetSource(ctx, caller)
+		if err != nil && !fault.Is(err, fault.NotFound) {
+			return err
+		}
+		if err == nil && keysErr == nil {
+			sealed++
+			if _, err := keys.Open(src.URL); err != nil {
+				unsealed++
+			}
+		}
 	}
 	p.judge(all, judged{pending: pending, quarantined: quarantined, sealed: sealed, unsealed: unsealed, oldest: oldest, newest: newest,
 		workspaces: len(spaces), serverRuns: serverRuns})
@@ -79,8 +90,8 @@ func (p *program) judge(all *findings, j judged) {
 	if j.unsealed > 0 {
 		state = broken
 	}
-	all.add("provider keys", state, "put the secret key back that sealed them, or set them again with monterey connection set",
-		"%d of %d stored API keys can be opened", j.sealed-j.unsealed, j.sealed)
+	all.add("provider keys", state, "put the secret key back that sealed them, or set them again with monterey connection set and monterey accounts set",
+		"%d of %d stored API keys and directories' addresses can be opened", j.sealed-j.unsealed, j.sealed)
 
 	state, advice := fine, ""
 	switch age := now.Sub(j.oldest); {

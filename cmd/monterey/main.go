@@ -69,6 +69,10 @@ type grammar struct {
 		List   campaignList   `cmd:"" help:"List the campaigns of a workspace."`
 		Import campaignImport `cmd:"" help:"Create and rename campaigns from a CSV file."`
 	} `cmd:"" help:"Manage campaigns."`
+	Accounts struct {
+		Set   accountsSet   `cmd:"" help:"Set the database outside that the account directory of a workspace is read from."`
+		Unset accountsUnset `cmd:"" help:"Read it no more; the directory stays as it was read last."`
+	} `cmd:"" help:"Manage where account directories are read from."`
 	Backfill      backfillCommand      `cmd:"" help:"Read the provider's history of bounces, with a progress bar; an interrupt cancels, running it again goes on."`
 	CampaignerSim campaignerSimCommand `cmd:"" help:"Serve a simulated Campaigner account and post its webhooks."`
 	Loadgen       loadgenCommand       `cmd:"" help:"Post generated webhooks as fast as the server takes them, and measure."`

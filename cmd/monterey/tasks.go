@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"monterey/internal/account/directory"
 	"monterey/internal/backfill"
 	"monterey/internal/campaigner"
 	"monterey/internal/campaignsync"
@@ -26,6 +27,13 @@ type taskEngine struct {
 // scheduleTick is how often schedules are looked at.
 const scheduleTick = time.Minute
 
+// An outside directory is read and taken in by one job, which is cut off after jobs.Timeout: directoryAnswer is for the
+// answer, the rest for the import. Whatever takes longer must say so itself, or the task would begin anew without end.
+const (
+	directoryAnswer = 3 * time.Minute
+	directoryLimit  = jobs.Timeout - 10*time.Second
+)
+
 func (p *program) taskEngine(store *sqlite.Store, keys *provider.Keys, rate float64, log *slog.Logger) *taskEngine {
 	accounts := &campaigner.Accounts{Connections: store, Keys: keys, Limits: campaigner.NewLimits(rate, campaigner.DefaultAtOnce),
 		AllowPrivate: p.common.AllowPrivateProviders, Now: p.now}
@@ -33,9 +41,11 @@ func (p *program) taskEngine(store *sqlite.Store, keys *provider.Keys, rate floa
 	reconcile := &recovery.Recovery{Accounts: accounts, Campaigns: store, Statistics: store, Deliveries: store, Inbox: store, Comparisons: store,
 		Tasks: store, Now: p.now, Slice: jobs.Slice, Wait: 100 * time.Millisecond}
 	campaigns := &campaignsync.Sync{Accounts: accounts, Campaigns: store, Tasks: store, Now: p.now, Slice: jobs.Slice}
+	outside := &directory.Job{Accounts: store, Keys: keys, Tasks: store, Now: p.now, Log: log, Answer: directoryAnswer, Limit: directoryLimit}
 	return &taskEngine{store: store, now: p.now, log: log, runner: &task.Runner{
 		Store: store, Now: p.now, Watch: time.Second,
-		Work: map[task.Kind]task.Work{task.Backfill: history.Work, task.Campaigns: campaigns.Work, task.Reconciliation: reconcile.Work},
+		Work: map[task.Kind]task.Work{task.Backfill: history.Work, task.Campaigns: campaigns.Work, task.Reconciliation: reconcile.Work,
+			task.Accounts: outside.Work},
 		Note: func(t task.Task, what string, err error) {
 			log.Warn("task "+what, "task", t.ID, "kind", t.Kind, "error", err)
 		},

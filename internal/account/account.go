@@ -82,4 +82,11 @@ type Store interface {
 	// part, also not after a crash. An entry that comes twice is one. Imports into a workspace happen one after the other; the
 	// fault Conflict says that another process began one meanwhile.
 	ImportAccounts(ctx context.Context, c workspace.Caller, entries iter.Seq2[Entry, error], replace bool) (Counts, error)
+
+	// PutSource sets where the directory is read from, in the place of what was set before.
+	PutSource(ctx context.Context, c workspace.Caller, s Source) error
+	// GetSource is NotFound while none is set.
+	GetSource(ctx context.Context, c workspace.Caller) (Source, error)
+	// DeleteSource lets the directory be read no more; what was read stays. NotFound while none is set.
+	DeleteSource(ctx context.Context, c workspace.Caller) error
 }

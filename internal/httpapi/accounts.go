@@ -13,6 +13,7 @@ import (
 
 	"monterey/internal/account"
 	"monterey/internal/fault"
+	"monterey/internal/task"
 )
 
 func (a *api) accountRoutes() {
@@ -31,6 +32,10 @@ func (a *api) accountRoutes() {
 		"multipart/form-data": {Schema: &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{"file": file}, Required: []string{"file"}}},
 		"text/csv":            {Schema: &huma.Schema{Type: huma.TypeString}, Example: "account_number,email\n10017,bob@example.com\n"},
 	}}
+	handle(a, operation{ID: "syncAccounts", Method: http.MethodPost, Path: "/accounts/sync", Tag: tag, Rule: editor, Status: http.StatusAccepted,
+		Errors: []int{http.StatusConflict}, Summary: "Read the account directory from the database that the operator configured",
+		Description: "It replaces the directory once all of the answer was read; until then, and when that fails, the directory stays as it is. " +
+			"While one runs the answer is a conflict with the id of its task in task_id; it is one, too, where no database is configured."}, a.syncAccounts)
 }
 
 type accountWire struct {
@@ -96,6 +101,13 @@ func (a *api) importAccounts(ctx context.Context, c call, in *importInput) (impo
 		out.Errors = append(out.Errors, importErrorWire(e))
 	}
 	return out, err
+}
+
+func (a *api) syncAccounts(ctx context.Context, c call, _ *struct{}) (taskWire, error) {
+	if _, err := account.Readable(ctx, a.Accounts, c.Caller); err != nil {
+		return taskWire{}, err
+	}
+	return a.queue(ctx, c, task.Accounts, task.Params{}, "/tasks/")
 }
 
 // uploadStall is how long an upload may bring nothing. The server's own limit is for a whole request, which a large file on

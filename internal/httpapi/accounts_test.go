@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"monterey/internal/account"
 	"monterey/internal/workspace"
 )
 
@@ -152,5 +153,41 @@ func TestImportThatIsCutOff(t *testing.T) {
 	server.Close() // waits for the request
 	if got := alice.accounts(""); len(got) != 0 {
 		t.Errorf("half a file was taken in: %v", got)
+	}
+}
+
+// The directory is read by a task, once the operator has said from where. Of that the API shows nothing.
+func TestSyncAccounts(t *testing.T) {
+	s := openSite(t, nil)
+	alice := s.newWorkspace("Alice's", workspace.Editor)
+	ws := s.workspaceOf(alice)
+	if a := alice.try("POST", "/accounts/sync", nil, ""); a.Code != 409 || !strings.Contains(a.Body.String(), "monterey accounts set") {
+		t.Errorf("nothing to read: %d %s", a.Code, a.Body)
+	}
+	if got := alice.items("/tasks/"); len(got) != 0 {
+		t.Errorf("what was refused is there: %v", got)
+	}
+	src := account.Source{URL: []byte("the-sealed-url"), Query: "SELECT the-query"}
+	if err := s.store.PutSource(t.Context(), workspace.System(ws), src); err != nil {
+		t.Fatal(err)
+	}
+	if a := s.key(ws, workspace.Viewer).try("POST", "/accounts/sync", nil, ""); a.Code != 403 {
+		t.Errorf("a viewer syncs: %d", a.Code)
+	}
+	a := alice.try("POST", "/accounts/sync", nil, "")
+	k := alice.items("/tasks/?kind=accounts")[0].(map[string]any)
+	if a.Code != 202 || k["kind"] != "accounts" || k["status"] != "queued" || a.Header().Get("Location") != "/tasks/"+k["task_id"].(string) {
+		t.Errorf("sync: %d %v %s", a.Code, a.Header(), a.Body)
+	}
+	if strings.Contains(a.Body.String(), "the-") {
+		t.Errorf("the source is shown: %s", a.Body)
+	}
+	if again := alice.do(409, "POST", "/accounts/sync", nil); again["task_id"] != k["task_id"] {
+		t.Errorf("a second one: %v", again)
+	}
+	s.newWorkspace("Bob's", workspace.Editor).do(409, "POST", "/accounts/sync", nil) // Alice's source is not his
+	alice.do(202, "DELETE", "/tasks/"+k["task_id"].(string), nil)
+	if next := alice.do(202, "POST", "/accounts/sync", nil); next["task_id"] == k["task_id"] {
+		t.Errorf("the next one: %v", next)
 	}
 }

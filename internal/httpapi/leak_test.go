@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"monterey/internal/account"
 	"monterey/internal/bounce"
 	"monterey/internal/delivery"
 	"monterey/internal/event"
@@ -40,6 +41,9 @@ func populate(alice client, ws workspace.ID) (ids map[string]string, all []strin
 	}
 	if a := ask(alice.T, alice.http, "POST", "/accounts/import", "account_number,email\nalice-account,alice-account@example.com", "Authorization: Bearer "+alice.token); a.Code != 200 {
 		alice.Fatal(a.Code, a.Body)
+	}
+	if err := alice.store.PutSource(alice.Context(), workspace.System(ws), account.Source{URL: []byte("alice-url"), Query: "alice-query"}); err != nil {
+		alice.Fatal(err)
 	}
 	alice.do(201, "POST", "/workspace-memberships/", map[string]any{"user_id": user.ID.String(), "role": "viewer"})
 	ids["/workspace-memberships/"] = user.ID.String()

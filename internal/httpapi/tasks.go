@@ -59,6 +59,7 @@ type progressWire struct {
 	Inserted   int64    `json:"inserted" example:"11000"`
 	Updated    int64    `json:"updated" example:"10"`
 	Unchanged  int64    `json:"unchanged" example:"990"`
+	Removed    int64    `json:"removed" doc:"Of the account directory: accounts that are not in the answer any more" example:"0"`
 	Unreadable int64    `json:"unreadable" doc:"Rows that could not be read" example:"0"`
 	Total      *int64   `json:"total" doc:"Rows that there are; null = unknown" example:"48000"`
 	Percent    *float64 `json:"percent" example:"25"`
@@ -69,7 +70,7 @@ func wireTask(t task.Task) taskWire {
 	p := t.Progress
 	w := taskWire{TaskID: t.ID.UUID, Kind: string(t.Kind), Status: string(t.Status), CreatedAt: t.CreatedAt.UTC(), StartedAt: instant(t.StartedAt),
 		FinishedAt: instant(t.FinishedAt), RequestedBy: t.RequestedBy, Error: orNil(t.Error),
-		Progress: progressWire{p.Fetched, p.Inserted, p.Updated, p.Unchanged, p.Unreadable, p.Total, p.Percent(), p.Pages}}
+		Progress: progressWire{p.Fetched, p.Inserted, p.Updated, p.Unchanged, p.Removed, p.Unreadable, p.Total, p.Percent(), p.Pages}}
 	if t.Kind == task.Backfill {
 		w.FullBackfill, w.Since = &t.Params.Full, instant(t.Params.Since)
 	}
@@ -196,6 +197,11 @@ func (a *api) start(ctx context.Context, c call, k task.Kind, p task.Params, pat
 	if err := a.needAPIKey(ctx, c.Caller); err != nil {
 		return taskWire{}, err
 	}
+	return a.queue(ctx, c, k, p, path)
+}
+
+// queue makes a task; where it can be looked at is path and its id.
+func (a *api) queue(ctx context.Context, c call, k task.Kind, p task.Params, path string) (taskWire, error) {
 	t := task.New(k, p, c.Name(), a.Now().UTC())
 	w := wireTask(t)
 	w.path = path

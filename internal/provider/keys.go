@@ -11,7 +11,8 @@ import (
 	"fmt"
 )
 
-// Keys seals what is secret of connections with the server's secret key (32 bytes or more).
+// Keys seals what is secret of connections, and of account directories outside, with the server's secret key (32 bytes or
+// more).
 type Keys struct {
 	seal cipher.AEAD
 	mac  []byte
@@ -41,14 +42,14 @@ func NewKeys(secret []byte) (*Keys, error) {
 	return &Keys{seal: seal, mac: macKey}, nil
 }
 
-// Seal encrypts a provider's API key; sealing twice gives different bytes.
-func (k *Keys) Seal(apiKey string) []byte { return k.seal.Seal(nil, nil, []byte(apiKey), nil) }
+// Seal encrypts a provider's API key, or another secret that has to be read again; sealing twice gives different bytes.
+func (k *Keys) Seal(secret string) []byte { return k.seal.Seal(nil, nil, []byte(secret), nil) }
 
 // Open is the inverse of Seal. It fails when the server's secret is another one than it was sealed with.
 func (k *Keys) Open(sealed []byte) (string, error) {
 	plain, err := k.seal.Open(nil, nil, sealed, nil)
 	if err != nil {
-		return "", errors.New("provider: the stored API key was sealed with another secret key")
+		return "", errors.New("provider: what is stored was sealed with another secret key")
 	}
 	return string(plain), nil
 }

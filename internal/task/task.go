@@ -82,6 +82,7 @@ type Progress struct {
 	Inserted   int64  `json:"inserted"`
 	Updated    int64  `json:"updated"`
 	Unchanged  int64  `json:"unchanged"`
+	Removed    int64  `json:"removed,omitempty"`    // of Accounts: were there, and the answer has them no more
 	Unreadable int64  `json:"unreadable,omitempty"` // rows that the provider has not written so that they could be read
 	Total      *int64 `json:"total"`                // that there are to fetch, as far as the provider said; nil = unknown
 	Pages      int64  `json:"pages"`
@@ -127,6 +128,9 @@ type Step struct {
 	Task     ID
 	Progress Progress
 	State    json.RawMessage
+	// Shown says that the work has not got further: the progress is to be seen, but when the work is called again it begins
+	// anew. State and stalls stay as they are.
+	Shown bool
 }
 
 // Filter chooses tasks; empty fields choose all.

@@ -1,6 +1,6 @@
 // Package directory reads the account directory that an operator keeps in a database outside, PostgreSQL or SQL Server, and
 // puts it in the place of a workspace's own: the whole of it or nothing, so that an outside directory that answers slowly,
-// half or not at all never loses the last good one.
+// half or not at all never loses the last good one. A Job does so as a task, where the operator said.
 package directory
 
 import (
@@ -122,18 +122,27 @@ func (s *Source) setURL(text string) (msg string) {
 //
 // The fault Unavailable says that trying again later may work (not reached, cut off, too slow, no rows); Invalid that it will not
 // until somebody changes the address, the query or the outside database; Conflict that another import began meanwhile.
-func Sync(ctx context.Context, s account.Store, c workspace.Caller, src *Source) (r account.Result, err error) {
-	r.Counts, err = s.ImportAccounts(ctx, c, src.entries(ctx, &r), true)
+func Sync(ctx context.Context, s account.Store, c workspace.Caller, src *Source) (account.Result, error) {
+	return sync(ctx, s, c, src, func(int64) error { return nil })
+}
+
+// sync is Sync that tells seen of each row how many there are so far. An error of seen ends it.
+func sync(ctx context.Context, s account.Store, c workspace.Caller, src *Source, seen func(rows int64) error) (r account.Result, err error) {
+	r.Counts, err = s.ImportAccounts(ctx, c, src.entries(ctx, &r, seen), true)
 	return r, err
 }
 
 // entries gives what can be used of the answer and notes in r what cannot.
-func (s *Source) entries(ctx context.Context, r *account.Result) iter.Seq2[account.Entry, error] {
+func (s *Source) entries(ctx context.Context, r *account.Result, seen func(rows int64) error) iter.Seq2[account.Entry, error] {
 	return func(yield func(account.Entry, error) bool) {
 		rows := int64(0)
 		stopped := false
+		var unseen error
 		err := s.read(ctx, func(number, address string) bool {
 			rows++
+			if unseen = seen(rows); unseen != nil {
+				return false
+			}
 			e, msg := account.NewEntry(number, address)
 			if msg != "" {
 				r.Skip(rows, msg)
@@ -145,6 +154,8 @@ func (s *Source) entries(ctx context.Context, r *account.Result) iter.Seq2[accou
 		switch {
 		case stopped:
 			return
+		case unseen != nil:
+			err = unseen
 		case err == nil && rows == 0:
 			err = fault.New(fault.Unavailable, "the query gave no rows; the last directory is kept")
 		case err == nil && rows == r.ErrorRows:

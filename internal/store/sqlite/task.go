@@ -160,6 +160,10 @@ func saveStep(ctx context.Context, tx *sql.Tx, ws int64, step task.Step) error {
 	if err != nil {
 		return fmt.Errorf("sqlite: step: %w", err)
 	}
+	if step.Shown {
+		_, err = changeTaskIn(ctx, tx, ws, step.Task, "progress = ?", string(progress))
+		return err
+	}
 	var state any // NULL
 	if step.State != nil {
 		state = string(step.State)
@@ -187,18 +191,32 @@ func (s *Store) FinishTask(ctx context.Context, c workspace.Caller, id task.ID, 
 // Schedules implements task.Store.
 func (s *Store) Schedules(ctx context.Context) (out []task.Schedule, err error) {
 	err = s.read(ctx, "schedules", func(tx *sql.Tx) error {
-		out, err = query(ctx, tx, func(r row) (d task.Schedule, err error) {
-			var due int64
-			err = r.Scan(&d.Workspace, &d.Of, &d.Cron, &d.Timezone, &due)
-			d.LastDue, d.Kinds = fromMicros(due), []task.Kind{task.Campaigns, task.Backfill, task.Reconciliation}
-			return d, err
-		}, `SELECT w.id, n.id, n.sync_schedule, n.provider_timezone, coalesce(d.last_due, 0) FROM connections n
+		out, err = query(ctx, tx, scanSchedule(task.Campaigns, task.Backfill, task.Reconciliation),
+			`SELECT w.id, n.id, n.sync_schedule, n.provider_timezone, coalesce(d.last_due, 0) FROM connections n
 			JOIN workspaces w ON w.num = n.workspace AND w.deleted_at = 0
 			LEFT JOIN schedules d ON d.workspace = n.workspace AND d.of = n.id
 			WHERE n.deleted_at = 0 AND n.sync_schedule <> '' AND n.api_key IS NOT NULL ORDER BY n.num`)
+		if err != nil {
+			return err
+		}
+		directories, err := query(ctx, tx, scanSchedule(task.Accounts),
+			`SELECT w.id, w.id, a.schedule, w.timezone, coalesce(d.last_due, 0) FROM account_sources a
+			JOIN workspaces w ON w.num = a.workspace AND w.deleted_at = 0
+			LEFT JOIN schedules d ON d.workspace = a.workspace AND d.of = w.id
+			WHERE a.schedule <> '' ORDER BY a.workspace`)
+		out = append(out, directories...)
 		return err
 	})
 	return out, err
+}
+
+func scanSchedule(kinds ...task.Kind) func(row) (task.Schedule, error) {
+	return func(r row) (d task.Schedule, err error) {
+		var due int64
+		err = r.Scan(&d.Workspace, &d.Of, &d.Cron, &d.Timezone, &due)
+		d.LastDue, d.Kinds = fromMicros(due), kinds
+		return d, err
+	}
 }
 
 // FireSchedule implements task.Store.

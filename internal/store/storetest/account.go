@@ -178,3 +178,29 @@ func testAccountNumbers(t *testing.T, s store.Store) {
 	must(s.ImportAccounts(ctx, c, all(entries("1 b@x"), nil), true))(t)
 	same(t, "after a removal", ask("a@x", "b@x"), map[string][]string{"b@x": {"1"}})
 }
+
+// testAccountSource: there is at most one a workspace, and it is nobody else's.
+func testAccountSource(t *testing.T, s store.Store) {
+	ctx := t.Context()
+	c, other := addCaller(t, s, "one"), addCaller(t, s, "two")
+	_, err := s.GetSource(ctx, c)
+	wantFault(t, "get none", err, fault.NotFound)
+	wantFault(t, "delete none", s.DeleteSource(ctx, c), fault.NotFound)
+
+	src := account.Source{URL: []byte{0, 1, 0xff}, Query: "SELECT 'ä', '\"'\n", Schedule: "0 3 * * *"}
+	theirs := account.Source{URL: []byte{7}, Query: "SELECT 1, 2"}
+	ok(t, s.PutSource(ctx, c, src))
+	ok(t, s.PutSource(ctx, other, theirs))
+	same(t, "as put", must(s.GetSource(ctx, c))(t), src)
+	src = account.Source{URL: []byte{2}, Query: "SELECT 3, 4"}
+	ok(t, s.PutSource(ctx, c, src))
+	same(t, "as put again", must(s.GetSource(ctx, c))(t), src)
+
+	ok(t, s.DeleteSource(ctx, c))
+	_, err = s.GetSource(ctx, c)
+	wantFault(t, "get a deleted one", err, fault.NotFound)
+	same(t, "the other workspace's", must(s.GetSource(ctx, other))(t), theirs)
+	ok(t, s.DeleteWorkspace(ctx, other.Workspace(), at(9)))
+	_, err = s.GetSource(ctx, other)
+	wantFault(t, "that of a deleted workspace", err, fault.NotFound)
+}

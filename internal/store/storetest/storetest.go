@@ -59,6 +59,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		"TaskEnded":         testTaskEnded,
 		"ListTasks":         testListTasks,
 		"Schedules":         testSchedules,
+		"AccountSchedule":   testAccountSchedule,
 		"History":           testHistory,
 		"HistoryChanges":    testHistoryChanges,
 		"HistoryFaults":     testHistoryFaults,
@@ -68,6 +69,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		"ManyAccounts":      testManyAccounts,
 		"ListAccounts":      testListAccounts,
 		"AccountNumbers":    testAccountNumbers,
+		"AccountSource":     testAccountSource,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}

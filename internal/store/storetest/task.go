@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"monterey/internal/account"
 	"monterey/internal/fault"
 	"monterey/internal/page"
 	"monterey/internal/provider"
@@ -45,6 +46,10 @@ func testTask(t *testing.T, s store.Store) {
 	want.State = json.RawMessage(`{"page":3}`)
 	ok(t, s.SaveStep(ctx, c, task.Step{Task: want.ID, Progress: want.Progress, State: want.State}))
 	same(t, "after a step", must(s.GetTask(ctx, c, want.ID))(t), want) // no longer stalled
+	must(s.StallTask(ctx, c, want.ID))(t)
+	want.Stalls, want.Progress.Fetched, want.Progress.Removed = 1, 30, 3
+	ok(t, s.SaveStep(ctx, c, task.Step{Task: want.ID, Progress: want.Progress, Shown: true}))
+	same(t, "after progress was shown", must(s.GetTask(ctx, c, want.ID))(t), want) // neither further nor back
 
 	ok(t, s.FinishTask(ctx, c, want.ID, "", at(9)))
 	want.Status, want.FinishedAt = task.Succeeded, at(9)
@@ -146,5 +151,51 @@ func testSchedules(t *testing.T, s store.Store) {
 	ok(t, s.DeleteConnection(ctx, c, conn.ID))
 	if got := must(s.Schedules(ctx))(t); len(got) != 0 {
 		t.Errorf("a deleted connection is to be read: %+v", got)
+	}
+}
+
+// testAccountSchedule: the account directory has a schedule of its own, in the workspace's time zone (Paris), beside that of
+// a connection.
+func testAccountSchedule(t *testing.T, s store.Store) {
+	c, ctx := addCaller(t, s, "one"), t.Context()
+	conn := newConnection(c, "")
+	conn.SyncSchedule, conn.APIKey = "0 5 * * *", []byte("sealed")
+	ok(t, s.CreateConnection(ctx, c, conn))
+	src := account.Source{URL: []byte("sealed"), Query: "SELECT 1, 2"}
+	ok(t, s.PutSource(ctx, c, src))
+	if got := must(s.Schedules(ctx))(t); len(got) != 1 {
+		t.Errorf("without a schedule the directory is to be read: %+v", got)
+	}
+	src.Schedule = "0 3 * * *"
+	ok(t, s.PutSource(ctx, c, src))
+	schedules := must(s.Schedules(ctx))(t)
+	same(t, "schedules", schedules[1:], []task.Schedule{{Workspace: c.Workspace(), Of: c.Workspace().UUID, Kinds: []task.Kind{task.Accounts},
+		Cron: "0 3 * * *", Timezone: "Europe/Paris"}})
+
+	made := func(k ...task.Kind) int64 {
+		return must(s.ListTasks(ctx, c, task.Filter{Kinds: k}, everything))(t).Total
+	}
+	noon := time.Date(2026, 3, 5, 12, 0, 0, 0, time.UTC)
+	for _, x := range []struct {
+		after time.Duration
+		want  int64
+	}{{0, 0}, {14*time.Hour - time.Minute, 0}, {14 * time.Hour, 1}, {14*time.Hour + time.Minute, 1}} {
+		ok(t, task.Tick(ctx, s, noon.Add(x.after)))
+		if got := made(task.Accounts); got != x.want || made() != x.want {
+			t.Errorf("%s after noon: %d tasks to read the directory and %d in all, want %d", x.after, got, made(), x.want)
+		}
+	}
+
+	ok(t, s.DeleteSource(ctx, c))
+	if got := must(s.Schedules(ctx))(t); len(got) != 1 {
+		t.Errorf("a directory that is not read any more is to be read: %+v", got)
+	}
+	ok(t, s.PutSource(ctx, c, src))
+	if got := must(s.Schedules(ctx))(t); len(got) != 2 || !got[1].LastDue.IsZero() {
+		t.Errorf("a new source begins where the old one stood: %+v", got)
+	}
+	ok(t, s.DeleteWorkspace(ctx, c.Workspace(), at(9)))
+	if got := must(s.Schedules(ctx))(t); len(got) != 0 {
+		t.Errorf("something of a deleted workspace is to be read: %+v", got)
 	}
 }

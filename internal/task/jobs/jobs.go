@@ -28,11 +28,11 @@ type Job struct {
 func (Job) Kind() string { return "task" }
 
 // Times of a job. River cannot tell a job whose process was killed from one that takes long, so jobs are short: work gives
-// way after Slice, is cut off after timeout, and a job that has not ended after rescue is run again.
+// way after Slice, is cut off after Timeout, and a job that has not ended after rescue is run again.
 const (
 	Slice   = 20 * time.Second
-	timeout = 5 * time.Minute
-	rescue  = timeout + time.Minute
+	Timeout = 5 * time.Minute
+	rescue  = Timeout + time.Minute
 	workers = 4 // tasks at the same time
 
 	// attempts are those that fail because the store does. A task's own failures end the task, not the job.
@@ -80,7 +80,7 @@ func (q *Queue[TTx]) Run(ctx context.Context, r *task.Runner, log *slog.Logger) 
 	river.AddWorker(all, &worker{runner: r})
 	client, err := river.NewClient(q.driver, &river.Config{
 		Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: workers}}, Workers: all, Logger: slog.New(warnings{log.Handler()}),
-		JobTimeout: timeout, RescueStuckJobsAfter: rescue,
+		JobTimeout: Timeout, RescueStuckJobsAfter: rescue,
 		// The tasks keep what there is to know of a job that has ended.
 		CompletedJobRetentionPeriod: time.Hour, CancelledJobRetentionPeriod: time.Hour, DiscardedJobRetentionPeriod: 24 * time.Hour,
 	})

@@ -1,0 +1,53 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+
+	"monterey/internal/account"
+	"monterey/internal/workspace"
+)
+
+// PutSource implements account.Store.
+func (s *Store) PutSource(ctx context.Context, c workspace.Caller, src account.Source) error {
+	return s.write(ctx, "put account source", func(tx *sql.Tx) error {
+		ws, err := liveWorkspace(ctx, tx, c.Workspace())
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO account_sources (workspace, url, query, schedule) VALUES (?, ?, ?, ?)
+			ON CONFLICT (workspace) DO UPDATE SET url = excluded.url, query = excluded.query, schedule = excluded.schedule`,
+			ws, src.URL, src.Query, src.Schedule)
+		return err
+	})
+}
+
+// GetSource implements account.Store.
+func (s *Store) GetSource(ctx context.Context, c workspace.Caller) (src account.Source, err error) {
+	err = s.read(ctx, "get account source", func(tx *sql.Tx) error {
+		ws, err := liveWorkspace(ctx, tx, c.Workspace())
+		if err != nil {
+			return err
+		}
+		err = tx.QueryRowContext(ctx, "SELECT url, query, schedule FROM account_sources WHERE workspace = ?", ws).Scan(&src.URL, &src.Query, &src.Schedule)
+		return found(err, "account source")
+	})
+	return src, err
+}
+
+// DeleteSource implements account.Store. When it was last due is forgotten too, or another source that is set later would
+// be due at once.
+func (s *Store) DeleteSource(ctx context.Context, c workspace.Caller) error {
+	return s.write(ctx, "delete account source", func(tx *sql.Tx) error {
+		id := c.Workspace()
+		ws, err := liveWorkspace(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM schedules WHERE workspace = ? AND of = ?", ws, id.UUID[:]); err != nil {
+			return err
+		}
+		res, err := tx.ExecContext(ctx, "DELETE FROM account_sources WHERE workspace = ?", ws)
+		return changed(res, err, "account source")
+	})
+}
