@@ -96,9 +96,8 @@ func (r *run) step(p task.Progress) (task.Step, error) {
 
 // historical is a row in the form of every provider; wrong says what keeps it from being one.
 func historical(row campaigner.Bounce, from campaigner.BounceList) (h bounce.Historical, wrong string) {
-	h = bounce.Historical{ProviderEventID: row.ID, Address: row.Address, OccurredAt: row.At, NDRCode: row.NDRCode, Status: row.Status}
+	h = bounce.Historical{ProviderEventID: row.ID, Address: row.Address, OccurredAt: row.At, Status: row.Status}
 	h.Class, h.Detail = row.Class(from)
-	h.Detail.Code = "" // it is NDRCode
 	switch {
 	case row.ID == "" || row.Address == "":
 		return h, or(row.Fault, "BounceID or EmailAddress is missing")
