@@ -27,13 +27,13 @@ const scheduleTick = time.Minute
 func (p *program) taskEngine(store *sqlite.Store, keys *provider.Keys, rate float64, log *slog.Logger) *taskEngine {
 	accounts := &campaigner.Accounts{Connections: store, Keys: keys, Limits: campaigner.NewLimits(rate, campaigner.DefaultAtOnce),
 		AllowPrivate: p.common.AllowPrivateProviders, Now: p.now}
-	history := &backfill.Backfill{Accounts: accounts, Bounces: store, Tasks: store, Now: p.now, Slice: jobs.Slice}
+	note := func(t task.Task, what string, err error) {
+		log.Warn("task "+what, "task", t.ID, "kind", t.Kind, "error", err)
+	}
+	history := &backfill.Backfill{Accounts: accounts, Bounces: store, Tasks: store, Now: p.now, Slice: jobs.Slice, Note: note}
 	return &taskEngine{store: store, now: p.now, log: log, runner: &task.Runner{
-		Store: store, Now: p.now, Watch: time.Second,
+		Store: store, Now: p.now, Watch: time.Second, Note: note,
 		Work: map[task.Kind]task.Work{task.Backfill: history.Work},
-		Note: func(t task.Task, what string, err error) {
-			log.Warn("task "+what, "task", t.ID, "kind", t.Kind, "error", err)
-		},
 	}}
 }
 

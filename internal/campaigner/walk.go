@@ -23,6 +23,7 @@ type Cursor struct {
 	Page     int       `json:"page,omitempty"`      // to read next, from 1
 	Answers  int       `json:"answers,omitempty"`   // of the pass
 	Read     int64     `json:"read,omitempty"`      // rows of the pass, without those of the page before
+	Twice    int64     `json:"twice,omitempty"`     // rows of the pass that the page before had too while the provider counted no more
 	Begun    *int64    `json:"begun,omitempty"`     // rows that the provider counted when the pass began; nil = unknown
 	Total    *int64    `json:"total,omitempty"`     // rows that it counts, as it said last; nil = unknown
 	Fresh    int64     `json:"fresh,omitempty"`     // rows of the pass that were new to the visitor
@@ -31,8 +32,9 @@ type Cursor struct {
 	First    string    `json:"first,omitempty"`     // the first and the last row of the page before Page
 	Last     string    `json:"last,omitempty"`
 	Mark     time.Time `json:"mark,omitzero"` // Date of the first answer: from here the next sync goes on; zero = not said
-	// Missing is how many rows more the provider counted when the last whole pass began than that pass read. Once a walk is
-	// done, either that count is wrong, or there are rows that it does not give.
+	// Missing is how many rows more the provider counted when the last whole pass began than that pass read; rows that it gave
+	// twice may be counted twice, if that pass brought nothing new. Once a walk is done, either that count is wrong, or there
+	// are rows that it does not give.
 	Missing int64 `json:"missing,omitempty"`
 	Done    bool  `json:"done,omitempty"`
 }
@@ -169,6 +171,7 @@ func (w *walk[T]) take(p Page[T]) (move, error) {
 	same := came > 0 && came == len(keys) && came == len(w.before) && grown < int64(came)
 	if !same {
 		w.Read += int64(len(p.Items) - came)
+		w.Twice += max(int64(came)-max(grown, 0), 0)
 	}
 	end, err := w.ends(p, number, same)
 	if err != nil {
@@ -266,6 +269,9 @@ func (w *walk[T]) endPass() {
 	if w.Whole || w.Pass == 1 {
 		w.Missing = w.beyond(w.Begun)
 		w.Shaken = w.Shaken || w.Missing > 0
+		if w.Pass > 1 && w.Fresh == 0 {
+			w.Missing = max(w.Missing-w.Twice, 0)
+		}
 	}
 	if w.Pass == 1 {
 		w.Done = w.Answers == 1 && w.Missing == 0
@@ -276,6 +282,6 @@ func (w *walk[T]) endPass() {
 		return
 	}
 	w.Pass, w.Page, w.Whole, w.Shaken = w.Pass+1, 1, w.Shaken, false
-	w.Answers, w.Read, w.Fresh, w.Begun, w.First, w.Last = 0, 0, 0, nil, "", ""
+	w.Answers, w.Read, w.Twice, w.Fresh, w.Begun, w.First, w.Last = 0, 0, 0, 0, nil, "", ""
 	w.before, w.empties, w.repeated = nil, 0, 0
 }
