@@ -23,7 +23,7 @@ type Cursor struct {
 	Page     int       `json:"page,omitempty"`      // to read next, from 1
 	Answers  int       `json:"answers,omitempty"`   // of the pass
 	Read     int64     `json:"read,omitempty"`      // rows of the pass, without those of the page before
-	Twice    int64     `json:"twice,omitempty"`     // rows of the pass that the page before had too while the provider counted no more
+	Twice    int64     `json:"twice,omitempty"`     // rows of the pass that the page before had too, though the provider counted as many as before
 	Begun    *int64    `json:"begun,omitempty"`     // rows that the provider counted when the pass began; nil = unknown
 	Total    *int64    `json:"total,omitempty"`     // rows that it counts, as it said last; nil = unknown
 	Fresh    int64     `json:"fresh,omitempty"`     // rows of the pass that were new to the visitor
@@ -31,10 +31,11 @@ type Cursor struct {
 	Shaken   bool      `json:"shaken,omitempty"`    // rows may have been missed in this pass
 	First    string    `json:"first,omitempty"`     // the first and the last row of the page before Page
 	Last     string    `json:"last,omitempty"`
-	Mark     time.Time `json:"mark,omitzero"` // Date of the first answer: from here the next sync goes on; zero = not said
-	// Missing is how many rows more the provider counted when the last whole pass began than that pass read; rows that it gave
-	// twice may be counted twice, if that pass brought nothing new. Once a walk is done, either that count is wrong, or there
-	// are rows that it does not give.
+	Mark     time.Time `json:"mark,omitzero"`  // Date of the first answer: from here the next sync goes on; zero = not said
+	Most     int64     `json:"most,omitempty"` // Read of the whole pass before that read the most
+	// Missing is how many rows more the provider counted when the last whole pass began than that pass read. If it brought
+	// nothing new, rows that it gave twice may be counted twice, and what it did not give a pass before may have given. Once a
+	// walk is done, either that count is wrong, or there are rows that it does not give.
 	Missing int64 `json:"missing,omitempty"`
 	Done    bool  `json:"done,omitempty"`
 }
@@ -171,7 +172,9 @@ func (w *walk[T]) take(p Page[T]) (move, error) {
 	same := came > 0 && came == len(keys) && came == len(w.before) && grown < int64(came)
 	if !same {
 		w.Read += int64(len(p.Items) - came)
-		w.Twice += max(int64(came)-max(grown, 0), 0)
+		if grown == 0 {
+			w.Twice += int64(came)
+		}
 	}
 	end, err := w.ends(p, number, same)
 	if err != nil {
@@ -269,9 +272,10 @@ func (w *walk[T]) endPass() {
 	if w.Whole || w.Pass == 1 {
 		w.Missing = w.beyond(w.Begun)
 		w.Shaken = w.Shaken || w.Missing > 0
-		if w.Pass > 1 && w.Fresh == 0 {
-			w.Missing = max(w.Missing-w.Twice, 0)
+		if w.Missing > 0 && w.Pass > 1 && w.Fresh == 0 {
+			w.Missing = max(0, min(w.Missing-w.Twice, *w.Begun-w.Most))
 		}
+		w.Most = max(w.Most, w.Read)
 	}
 	if w.Pass == 1 {
 		w.Done = w.Answers == 1 && w.Missing == 0
