@@ -64,10 +64,11 @@ func withFaults(t *testing.T, r *rig, rnd *rand.Rand, faults ...string) {
 }
 
 func TestEachFault(t *testing.T) {
+	t.Parallel()
 	s := openStore(t)
 	for i, fault := range campaignersim.APIFaults {
 		t.Run(fault, func(t *testing.T) {
-			r := newRig(t, s, uint64(i), 2600)
+			r := newRig(t, s, uint64(i), 2200)
 			withFaults(t, r, rand.New(rand.NewPCG(uint64(i), 1)), fault)
 			n := r.sim.Stats()
 			if of, hits := n.Faults[fault]; hits && of == 0 {
@@ -88,13 +89,14 @@ func seeds() int {
 }
 
 func TestSoakThreeFaultsAtOnce(t *testing.T) {
+	t.Parallel()
 	s := openStore(t)
 	for seed := range seeds() {
 		rnd := rand.New(rand.NewPCG(uint64(seed), 7))
 		faults := slices.Clone(campaignersim.APIFaults)
 		rnd.Shuffle(len(faults), func(i, j int) { faults[i], faults[j] = faults[j], faults[i] })
 		t.Run(fmt.Sprintf("%d %s", seed, strings.Join(faults[:3], " ")), func(t *testing.T) {
-			withFaults(t, newRig(t, s, uint64(seed), 1+rnd.IntN(2600)), rnd, faults[:3]...)
+			withFaults(t, newRig(t, s, uint64(seed), 1+rnd.IntN(2200)), rnd, faults[:3]...)
 		})
 	}
 }
