@@ -15,10 +15,11 @@ import (
 
 // taskEngine runs tasks, and makes those that are scheduled.
 type taskEngine struct {
-	store  *sqlite.Store
-	runner *task.Runner
-	now    func() time.Time
-	log    *slog.Logger
+	store   *sqlite.Store
+	runner  *task.Runner
+	history *backfill.Backfill
+	now     func() time.Time
+	log     *slog.Logger
 }
 
 // scheduleTick is how often schedules are looked at.
@@ -27,14 +28,20 @@ const scheduleTick = time.Minute
 func (p *program) taskEngine(store *sqlite.Store, keys *provider.Keys, rate float64, log *slog.Logger) *taskEngine {
 	accounts := &campaigner.Accounts{Connections: store, Keys: keys, Limits: campaigner.NewLimits(rate, campaigner.DefaultAtOnce),
 		AllowPrivate: p.common.AllowPrivateProviders, Now: p.now}
-	note := func(t task.Task, what string, err error) {
-		log.Warn("task "+what, "task", t.ID, "kind", t.Kind, "error", err)
-	}
-	history := &backfill.Backfill{Accounts: accounts, Bounces: store, Tasks: store, Now: p.now, Slice: jobs.Slice, Note: note}
-	return &taskEngine{store: store, now: p.now, log: log, runner: &task.Runner{
-		Store: store, Now: p.now, Watch: time.Second, Note: note,
+	history := &backfill.Backfill{Accounts: accounts, Bounces: store, Tasks: store, Now: p.now, Slice: jobs.Slice}
+	e := &taskEngine{store: store, now: p.now, log: log, history: history, runner: &task.Runner{
+		Store: store, Now: p.now, Watch: time.Second,
 		Work: map[task.Kind]task.Work{task.Backfill: history.Work},
 	}}
+	e.note(func(t task.Task, what string, err error) {
+		log.Warn("task "+what, "task", t.ID, "kind", t.Kind, "error", err)
+	})
+	return e
+}
+
+// note says who is told of what requesters are not shown; before run.
+func (e *taskEngine) note(f func(t task.Task, what string, err error)) {
+	e.runner.Note, e.history.Note = f, f
 }
 
 // run runs tasks until ctx ends.
