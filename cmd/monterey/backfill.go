@@ -11,6 +11,7 @@ import (
 
 	"github.com/mattn/go-isatty"
 
+	"monterey/internal/fault"
 	"monterey/internal/provider"
 	"monterey/internal/store/sqlite"
 	"monterey/internal/task"
@@ -52,20 +53,27 @@ func (c *backfillCommand) Run(ctx context.Context, p *program) error {
 	if _, err := provider.Readable(ctx, store, caller); err != nil {
 		return err
 	}
-	stop, err := p.workHere(ctx, store, c.ProviderRate)
-	if err != nil {
-		return err
-	}
-	defer stop()
-	id, err := p.startBackfill(ctx, store, caller, params)
-	if err != nil {
-		return err
-	}
-	t, err := p.watch(ctx, store, caller, id)
+	show := p.progress()
+	t, err := c.do(ctx, p, store, caller, params, show)
+	show.end()
 	if err != nil {
 		return err
 	}
 	return p.reportBackfill(t)
+}
+
+// do starts the backfill and waits until it has ended.
+func (c *backfillCommand) do(ctx context.Context, p *program, store *sqlite.Store, caller workspace.Caller, params task.Params, show progress) (t task.Task, err error) {
+	stop, here, err := p.workHere(ctx, store, c.ProviderRate, show)
+	if err != nil {
+		return t, err
+	}
+	defer stop()
+	id, err := p.startBackfill(ctx, store, caller, params)
+	if err != nil {
+		return t, err
+	}
+	return p.watch(ctx, store, caller, id, show, here)
 }
 
 func (c *backfillCommand) params(now time.Time) (out task.Params, wrong []string) {
@@ -85,23 +93,24 @@ func (c *backfillCommand) params(now time.Time) (out task.Params, wrong []string
 	return out, wrong
 }
 
-// workHere runs tasks in this process until stop is called, unless a server does.
-func (p *program) workHere(ctx context.Context, store *sqlite.Store, rate float64) (stop func(), err error) {
+// workHere runs tasks in this process until stop is called, unless a server does: then it is not here.
+func (p *program) workHere(ctx context.Context, store *sqlite.Store, rate float64, show progress) (stop func(), here bool, err error) {
 	if p.common.serverRuns() {
-		return func() {}, nil
+		return func() {}, false, nil
 	}
 	unlock, err := p.common.lockServer()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	keys, err := p.common.openKeys()
 	if err != nil {
 		unlock()
-		return nil, err
+		return nil, false, err
 	}
+	engine := p.taskEngine(store, keys, rate, slog.New(slog.DiscardHandler))
+	engine.note(func(t task.Task, what string, err error) { show.say(fmt.Sprintf("%s %s: %v", t.Kind, what, err)) })
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx)) // an interrupt cancels the task first
 	done := make(chan error, 1)
-	engine := p.taskEngine(store, keys, rate, slog.New(slog.DiscardHandler))
 	maps.DeleteFunc(engine.runner.Work, func(k task.Kind, _ task.Work) bool { return k != task.Backfill }) // the rest needs the inbox
 	go func() { done <- engine.run(work) }()
 	return func() {
@@ -110,7 +119,7 @@ func (p *program) workHere(ctx context.Context, store *sqlite.Store, rate float6
 			p.say("the work did not end well: %v", err)
 		}
 		unlock()
-	}, nil
+	}, true, nil
 }
 
 // startBackfill makes the task, or finds the one that is under way.
@@ -135,10 +144,9 @@ func (p *program) startBackfill(ctx context.Context, store *sqlite.Store, c work
 // watchEvery is how often the command looks how far the task is.
 const watchEvery = 200 * time.Millisecond
 
-// watch shows progress until the task has ended. When ctx ends first it cancels the task.
-func (p *program) watch(ctx context.Context, store *sqlite.Store, c workspace.Caller, id task.ID) (task.Task, error) {
-	show := p.progress()
-	defer show.end()
+// watch shows progress until the task has ended, or the server that does the work is gone. When ctx ends first it cancels
+// the task.
+func (p *program) watch(ctx context.Context, store *sqlite.Store, c workspace.Caller, id task.ID, show progress, here bool) (task.Task, error) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	always := context.WithoutCancel(ctx)
@@ -151,10 +159,17 @@ func (p *program) watch(ctx context.Context, store *sqlite.Store, c workspace.Ca
 		if t.Status.Ended() {
 			return t, nil
 		}
+		if !here && !p.common.serverRuns() {
+			return t, errors.New("the server that does the work has stopped; run it again to go on")
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return store.CancelTask(always, c, id, p.now())
+			t, err := store.CancelTask(always, c, id, p.now())
+			if fault.Is(err, fault.Conflict) {
+				return store.GetTask(always, c, id) // it has just ended by itself
+			}
+			return t, err
 		}
 	}
 }

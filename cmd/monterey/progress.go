@@ -14,6 +14,7 @@ import (
 // progress shows how far a task is.
 type progress interface {
 	at(task.Task)
+	say(line string) // something beside; from any goroutine, until end
 	end()
 }
 
@@ -39,6 +40,8 @@ func (l *lines) at(t task.Task) {
 	l.p.say("page %d: %d of %s", g.Pages, g.Fetched, total)
 }
 
+func (l *lines) say(line string) { l.p.say("%s", line) }
+
 func (l *lines) end() {}
 
 // bar is progress on a terminal.
@@ -47,6 +50,7 @@ type bar struct {
 	bar    *mpb.Bar
 	page   int64
 	looked time.Time
+	done   bool
 }
 
 func newBar(w io.Writer) *bar {
@@ -61,18 +65,29 @@ func newBar(w io.Writer) *bar {
 
 func (b *bar) at(t task.Task) {
 	g := t.Progress
-	b.page = g.Pages
+	b.page, b.done = g.Pages, t.Status == task.Succeeded
 	if g.Total != nil {
 		b.bar.SetTotal(max(*g.Total, g.Fetched), false)
 	}
 	now := time.Now()
-	if g.Fetched > b.bar.Current() {
+	switch current := b.bar.Current(); {
+	case g.Fetched == current:
+	case current == 0: // a backfill that goes on has most of it from before
+		b.bar.SetCurrent(g.Fetched)
+		b.looked = now
+	default:
 		b.bar.EwmaSetCurrent(g.Fetched, now.Sub(b.looked))
 		b.looked = now
 	}
 }
 
+func (b *bar) say(line string) { fmt.Fprintln(b.all, line) }
+
 func (b *bar) end() {
-	b.bar.SetTotal(-1, true)
+	if b.done {
+		b.bar.SetTotal(-1, true)
+	} else {
+		b.bar.Abort(false)
+	}
 	b.all.Wait()
 }

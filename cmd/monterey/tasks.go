@@ -18,10 +18,11 @@ import (
 
 // taskEngine runs tasks, and makes those that are scheduled.
 type taskEngine struct {
-	store  *sqlite.Store
-	runner *task.Runner
-	now    func() time.Time
-	log    *slog.Logger
+	store   *sqlite.Store
+	runner  *task.Runner
+	history *backfill.Backfill
+	now     func() time.Time
+	log     *slog.Logger
 }
 
 // scheduleTick is how often schedules are looked at.
@@ -42,14 +43,20 @@ func (p *program) taskEngine(store *sqlite.Store, keys *provider.Keys, rate floa
 		Tasks: store, Now: p.now, Slice: jobs.Slice, Wait: 100 * time.Millisecond}
 	campaigns := &campaignsync.Sync{Accounts: accounts, Campaigns: store, Tasks: store, Now: p.now, Slice: jobs.Slice}
 	outside := &directory.Job{Accounts: store, Keys: keys, Tasks: store, Now: p.now, Log: log, Answer: directoryAnswer, Limit: directoryLimit}
-	return &taskEngine{store: store, now: p.now, log: log, runner: &task.Runner{
+	e := &taskEngine{store: store, now: p.now, log: log, history: history, runner: &task.Runner{
 		Store: store, Now: p.now, Watch: time.Second,
 		Work: map[task.Kind]task.Work{task.Backfill: history.Work, task.Campaigns: campaigns.Work, task.Reconciliation: reconcile.Work,
 			task.Accounts: outside.Work},
-		Note: func(t task.Task, what string, err error) {
-			log.Warn("task "+what, "task", t.ID, "kind", t.Kind, "error", err)
-		},
 	}}
+	e.note(func(t task.Task, what string, err error) {
+		log.Warn("task "+what, "task", t.ID, "kind", t.Kind, "error", err)
+	})
+	return e
+}
+
+// note says who is told of what requesters are not shown; before run.
+func (e *taskEngine) note(f func(t task.Task, what string, err error)) {
+	e.runner.Note, e.history.Note = f, f
 }
 
 // run runs tasks until ctx ends.

@@ -89,7 +89,7 @@ func New(t testing.TB, o Options) *App {
 func (a *App) Serve() {
 	a.t.Helper()
 	args := append([]string{"serve", "--json", "--addr", "127.0.0.1:0", "--metrics-addr", "127.0.0.1:0"}, a.options.Args...)
-	cmd := a.command(args...)
+	cmd := a.Command(args...)
 	cmd.Stderr = &a.log
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -158,7 +158,7 @@ func (a *App) Log() string { return a.log.String() }
 // Run runs a command of the program on the App's folder.
 func (a *App) Run(input string, args ...string) (stdout, stderr string, code int) {
 	a.t.Helper()
-	cmd := a.command(args...)
+	cmd := a.Command(args...)
 	var out, errs bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &out, &errs
 	err := cmd.Run()
@@ -188,8 +188,8 @@ func (a *App) MustRunInput(input string, args ...string) map[string]any {
 	return object
 }
 
-// command is the program with settings of the App alone: variables of the test's surroundings do not reach it.
-func (a *App) command(args ...string) *exec.Cmd {
+// Command is the program, not started, with settings of the App alone: variables of the test's surroundings do not reach it.
+func (a *App) Command(args ...string) *exec.Cmd {
 	cmd := exec.Command(a.options.Binary, args...)
 	for _, kv := range os.Environ() {
 		if !strings.HasPrefix(kv, "MONTEREY_") && !strings.HasPrefix(kv, "DEV_AUTH_") {

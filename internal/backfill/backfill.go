@@ -3,7 +3,11 @@
 //
 // What is read: everything (full_backfill), what happened since a time (since), or else what is new since the mark of the
 // last backfill that left no gap, and everything when there was none. The mark is the provider's own clock at the beginning
-// of the walk; from it goes campaigner.SinceOverlap further back, since nobody says which time Since looks at.
+// of the walk; from it goes campaigner.SinceOverlap further back, since nobody says which time Since looks at. A provider that
+// does not say its time leaves no mark, and everything is read each time.
+//
+// A row that cannot be read costs itself alone: it is asked for once more by its id, and then counted as unreadable. Where
+// the provider counts more rows than it gives, the task fails, and the next one walks anew.
 package backfill
 
 import (
@@ -28,7 +32,9 @@ type Backfill struct {
 	Bounces  bounce.Store
 	Tasks    task.Store
 	Now      func() time.Time
-	Slice    time.Duration // after so long the work gives way, behind the page that it reads
+	Slice    time.Duration // after so long the work gives way, once it has got further by a page
+	// Note is told what is wrong with rows that cannot be read, as task.Runner's.
+	Note func(t task.Task, what string, err error)
 }
 
 // resumeWithin is how long after it was created a backfill that did not succeed is taken up again by the next one that is
@@ -48,6 +54,14 @@ type state struct {
 	Fault      string `json:"fault,omitempty"` // of the first row that could not be read
 }
 
+// anew is the state in which the same is read from the beginning.
+func (s state) anew() state {
+	return state{Connection: s.Connection, Since: s.Since, Covers: s.Covers, Cursor: campaigner.Cursor{Since: s.Since}}
+}
+
+// begun says whether a page was read.
+func (s state) begun() bool { return s.List > 0 || s.Cursor.Page > 0 }
+
 // lists are read one after the other; the last two only where the first leaves a class unclear.
 var lists = []campaigner.BounceList{campaigner.AllBounces, campaigner.HardBounces, campaigner.SoftBounces}
 
@@ -64,8 +78,11 @@ func (b *Backfill) Work(ctx context.Context, c workspace.Caller, t task.Task) er
 	}
 	for !r.state.Done {
 		if err := r.walk(ctx); err != nil {
-			return campaigner.Outcome(err)
+			return err
 		}
+	}
+	if r.state.Fault != "" {
+		b.Note(r.task, "could not read every row", fmt.Errorf("%d unreadable; the first: %s", r.task.Progress.Unreadable, r.state.Fault))
 	}
 	return nil
 }
@@ -85,15 +102,15 @@ func (r *run) begin(ctx context.Context, connection uuid.UUID) error {
 	if err != nil {
 		return err
 	}
-	r.state = state{Connection: connection, Covers: true}
+	s, overlap := state{Connection: connection, Covers: true}, mark.Add(-campaigner.SinceOverlap)
 	switch p := r.task.Params; {
 	case p.Full:
 	case !p.Since.IsZero():
-		r.state.Since, r.state.Covers = p.Since, !mark.IsZero() && !p.Since.After(mark)
+		s.Since, s.Covers = p.Since, !mark.IsZero() && !p.Since.After(overlap)
 	case !mark.IsZero():
-		r.state.Since = mark.Add(-campaigner.SinceOverlap)
+		s.Since = overlap
 	}
-	r.state.Cursor.Since = r.state.Since
+	r.state, r.task.Progress = s.anew(), task.Progress{}
 	return r.resume(ctx)
 }
 
@@ -108,15 +125,16 @@ func (r *run) lastMark(ctx context.Context, connection uuid.UUID) (mark time.Tim
 	return mark, err
 }
 
-// resume takes over where the last backfill stands that did not succeed, if it was asked for the same not long ago.
+// resume takes over where the last backfill stands that did not succeed, if it was asked for the same not long ago. One that
+// ended before its first page says nothing.
 func (r *run) resume(ctx context.Context) error {
 	return r.ended(ctx, nil, func(t task.Task, s state) bool {
-		if t.ID == r.task.ID {
+		if t.State == nil {
 			return true
 		}
 		same := t.Status != task.Succeeded && t.Params.Full == r.task.Params.Full && t.Params.Since.Equal(r.task.Params.Since) &&
 			s.Connection == r.state.Connection && s.Since.Equal(r.state.Since) && r.Now().Sub(t.CreatedAt) < resumeWithin
-		if same {
+		if same && s.begun() {
 			r.state, r.task.Progress = s, t.Progress
 		}
 		return false

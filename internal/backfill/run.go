@@ -3,10 +3,14 @@ package backfill
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
 	"time"
 
 	"monterey/internal/bounce"
 	"monterey/internal/campaigner"
+	"monterey/internal/fault"
 	"monterey/internal/provider"
 	"monterey/internal/task"
 	"monterey/internal/workspace"
@@ -21,18 +25,27 @@ type run struct {
 	state    state
 	provider provider.Name
 	until    time.Time
+	further  bool // than where this call of Work began
 }
 
 // walk reads what is left of the list that the state names, and moves on to the next.
 func (r *run) walk(ctx context.Context) error {
 	from := lists[r.state.List]
 	cursor, err := campaigner.Walk(ctx, func(ctx context.Context, p campaigner.ListParams) (campaigner.Page[campaigner.Bounce], error) {
+		if r.further && r.Now().After(r.until) {
+			return campaigner.Page[campaigner.Bounce]{}, &task.Later{}
+		}
 		return r.client.Bounces(ctx, from, p)
 	}, r.state.Cursor, func(ctx context.Context, p campaigner.Page[campaigner.Bounce], next campaigner.Cursor) (int, error) {
 		return r.store(ctx, from, p.Items, next)
 	})
-	if err != nil {
-		return err
+	switch {
+	case useless(err):
+		return r.fail(ctx, campaigner.Outcome(err))
+	case err != nil:
+		return campaigner.Outcome(err)
+	case cursor.Missing > 0:
+		return r.fail(ctx, fault.New(fault.Data, "the provider counts %d rows more than it gives (GET %s); what it gave is stored", cursor.Missing, from))
 	}
 	if r.state.List == 0 {
 		r.state.Mark = cursor.Mark
@@ -40,53 +53,104 @@ func (r *run) walk(ctx context.Context) error {
 	r.state.Cursor = campaigner.Cursor{Since: r.state.Since}
 	r.state.List++
 	r.state.Done = r.state.List == len(lists) || !r.state.Unclear
-	step, err := r.step(r.task.Progress)
-	if err != nil {
+	return r.save(ctx)
+}
+
+// useless says whether going on would meet the same error: a page is refused or comes again and again, though others came.
+func useless(err error) bool {
+	if _, ok := errors.AsType[*campaigner.IncompleteError](err); ok {
+		return true
+	}
+	refused, ok := errors.AsType[*campaigner.Error](err)
+	return ok && (refused.Status == http.StatusBadRequest || refused.Status == http.StatusNotFound)
+}
+
+// fail is why, once it is saved that the next backfill begins anew.
+func (r *run) fail(ctx context.Context, why error) error {
+	r.state = r.state.anew()
+	if err := r.save(ctx); err != nil {
 		return err
 	}
-	return r.Tasks.SaveStep(ctx, r.caller, step)
+	return why
 }
 
 // store keeps a page with the place behind it, and says how many of its bounces were new or changed.
 func (r *run) store(ctx context.Context, from campaigner.BounceList, rows []campaigner.Bounce, next campaigner.Cursor) (int, error) {
-	if r.Now().After(r.until) {
-		return 0, &task.Later{} // before the page is stored: the next call reads it again
+	good, wrong, err := r.readable(ctx, from, rows)
+	if err != nil {
+		return 0, err
 	}
-	good := make([]bounce.Historical, 0, len(rows))
-	progress := r.task.Progress
-	for _, row := range rows {
-		h, wrong := historical(row, from)
-		if wrong != "" {
-			progress.Unreadable++
-			if r.state.Fault == "" {
-				r.state.Fault = wrong
-			}
-			continue
-		}
-		if h.Class == bounce.Unknown && r.state.List == 0 {
-			r.state.Unclear = true
-		}
-		good = append(good, h)
-	}
+	unclear := func(h bounce.Historical) bool { return h.Class == bounce.Unknown }
+	r.state.Unclear = r.state.Unclear || r.state.List == 0 && slices.ContainsFunc(good, unclear)
+	further := next.Page != r.state.Cursor.Page || next.Pass != r.state.Cursor.Pass
 	r.state.Cursor = next
+	progress := r.task.Progress
 	progress.Fetched += int64(len(rows))
+	progress.Unreadable += int64(wrong)
 	progress.Pages++
 	if next.Total != nil && r.state.List == 0 {
 		progress.Total = next.Total
 	}
+	before := progress
 	var got bounce.Upserted
-	err := r.Bounces.PutPage(ctx, r.caller, r.provider, good, func(u bounce.Upserted) (task.Step, error) {
-		got = u
+	err = r.Bounces.PutPage(ctx, r.caller, r.provider, good, func(u bounce.Upserted) (task.Step, error) {
+		got, progress = u, before
 		progress.Inserted += int64(u.Inserted)
 		progress.Updated += int64(u.Updated)
-		progress.Unchanged += int64(u.Unchanged)
+		progress.Unchanged += int64(len(good) - u.Inserted - u.Updated) // a row that came twice is unchanged the second time
 		return r.step(progress)
 	})
 	if err != nil {
 		return 0, err
 	}
-	r.task.Progress = progress
+	r.task.Progress, r.further = progress, r.further || further
 	return got.Inserted + got.Updated, nil
+}
+
+// mostAgain is how many rows of a page are asked for again one by one.
+const mostAgain = 20
+
+// readable are the rows in the form of every provider, and how many are not. Those that could not be read are asked for once
+// more.
+func (r *run) readable(ctx context.Context, from campaigner.BounceList, rows []campaigner.Bounce) (good []bounce.Historical, unreadable int, err error) {
+	good, again := make([]bounce.Historical, 0, len(rows)), 0
+	for _, row := range rows {
+		h, wrong := historical(row, from)
+		if wrong != "" && row.ID != "" && again < mostAgain {
+			again++
+			one, err := r.client.Bounce(ctx, row.ID)
+			if err != nil && !costsOne(err) {
+				return nil, 0, err
+			}
+			if now, stillWrong := historical(one, from); err == nil && stillWrong == "" && one.ID == row.ID {
+				h, wrong = now, ""
+			}
+		}
+		if wrong == "" {
+			good = append(good, h)
+			continue
+		}
+		unreadable++
+		if r.state.Fault == "" {
+			r.state.Fault = "BounceID " + or(row.ID, "unknown") + ": " + wrong
+		}
+	}
+	return good, unreadable, nil
+}
+
+// costsOne says whether what a row's own call met is a matter of this row alone.
+func costsOne(err error) bool {
+	refused, ok := errors.AsType[*campaigner.Error](err)
+	return ok && refused.Status != http.StatusUnauthorized && refused.Status != http.StatusForbidden
+}
+
+// save keeps the state alone.
+func (r *run) save(ctx context.Context) error {
+	step, err := r.step(r.task.Progress)
+	if err != nil {
+		return err
+	}
+	return r.Tasks.SaveStep(ctx, r.caller, step)
 }
 
 func (r *run) step(p task.Progress) (task.Step, error) {
@@ -96,9 +160,9 @@ func (r *run) step(p task.Progress) (task.Step, error) {
 
 // historical is a row in the form of every provider; wrong says what keeps it from being one.
 func historical(row campaigner.Bounce, from campaigner.BounceList) (h bounce.Historical, wrong string) {
-	h = bounce.Historical{ProviderEventID: row.ID, Address: row.Address, OccurredAt: row.At, NDRCode: row.NDRCode, Status: row.Status}
+	h = bounce.Historical{ProviderEventID: row.ID, Address: row.Address, OccurredAt: row.At, Status: row.Status}
 	h.Class, h.Detail = row.Class(from)
-	h.Detail.Code = "" // it is NDRCode
+	h.Detail.Label = row.Type // the status is kept beside it
 	switch {
 	case row.ID == "" || row.Address == "":
 		return h, or(row.Fault, "BounceID or EmailAddress is missing")

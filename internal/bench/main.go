@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"monterey/internal/campaigner/campaignersim"
 	"monterey/internal/loadgen"
 )
 
@@ -24,7 +25,8 @@ type options struct {
 	dir, binary, profile                string
 	rounds, reads                       int
 	round                               time.Duration
-	skipReads, skipPosts                bool
+	skipReads, skipPosts, skipHistory   bool
+	bounces                             int
 }
 
 func main() {
@@ -61,11 +63,14 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	f.IntVar(&o.reads, "reads", 200, "requests of each row that reads")
 	f.BoolVar(&o.skipReads, "skip-reads", false, "leave the rows that read out")
 	f.BoolVar(&o.skipPosts, "skip-posts", false, "leave the rows that post out")
+	f.BoolVar(&o.skipHistory, "skip-history", false, "leave the rows of the provider's history of bounces out")
+	f.IntVar(&o.bounces, "bounces", 1_000_000, "bounces of that history")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	if f.NArg() > 0 || o.events < 10_000 || o.campaigns < 1 || o.days < 1 || o.days < 30 && !o.skipReads || o.rounds < 1 || o.reads < 20 {
-		return errors.New("needs 10,000 events, 30 days and 20 reads at least, and no arguments")
+	if f.NArg() > 0 || o.events < 10_000 || o.campaigns < 1 || o.days < 1 || o.days < 30 && !o.skipReads || o.rounds < 1 || o.reads < 20 || o.bounces < 10_000 ||
+		o.bounces > campaignersim.MaxBounces {
+		return errors.New("needs 10,000 events, 10,000 bounces (at most 1,000,000), 30 days and 20 reads at least, and no arguments")
 	}
 	if o.recipients <= 0 {
 		o.recipients = max(1000, o.events/10)
@@ -119,6 +124,11 @@ func measure(ctx context.Context, o options, out io.Writer) (err error) {
 			return err
 		}
 	}
+	if !b.skipHistory {
+		if err := b.historyRows(ctx); err != nil {
+			return err
+		}
+	}
 	b.memoryRow()
 	b.table.notes = append(b.table.notes, fmt.Sprintf("Load average before %s, after %s: a machine that does other work too makes every row slower.", before, loadAverage()))
 	return b.table.print(out, set)
@@ -136,7 +146,7 @@ func loadAverage() string {
 
 // build makes the server's binary, unless one is given or the reads and posts are left out.
 func (b *bench) build(ctx context.Context) error {
-	if b.binary != "" || b.skipReads && b.skipPosts {
+	if b.binary != "" || b.skipReads && b.skipPosts && b.skipHistory {
 		return nil
 	}
 	b.binary = filepath.Join(b.dir, "monterey")

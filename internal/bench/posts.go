@@ -34,7 +34,7 @@ func (b *bench) posts(ctx context.Context, set *dataset) (err error) {
 		return err
 	}
 	b.table.notes = append(b.table.notes, fmt.Sprintf("Making 4 KiB durable takes this disk %s (median): an acknowledgement waits for that.", duration(sync)))
-	p := &poster{bench: b, bare: bare.url, began: time.Now()}
+	p := &poster{bench: b, bare: bare.url, key: webhookKey, began: time.Now()}
 	var yard, paused []float64
 	if err := b.withServer(ctx, set, dir, "webhooks, drain paused", func(s *server) error {
 		yard, paused, err = p.turns(ctx, s)
@@ -105,6 +105,7 @@ func median(of []float64) float64 {
 type poster struct {
 	*bench
 	bare  string
+	key   string // in the webhooks
 	began time.Time
 	runs  uint64
 }
@@ -112,7 +113,7 @@ type poster struct {
 // today is a workload of events that happen today, as live ones do.
 func (p *poster) today(events int) loadgen.Workload {
 	p.runs++
-	return loadgen.Workload{Seed: 1000 + p.runs, Key: webhookKey, Events: events, Campaigns: p.campaigns, Recipients: p.recipients, Days: 1,
+	return loadgen.Workload{Seed: 1000 + p.runs, Key: p.key, Events: events, Campaigns: p.campaigns, Recipients: p.recipients, Days: 1,
 		End: p.began.UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)}
 }
 

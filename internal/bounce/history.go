@@ -1,6 +1,7 @@
 package bounce
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -41,12 +42,28 @@ type Historical struct {
 	OccurredAt      time.Time
 	Class           Class
 	Detail          Detail
-	NDRCode         string    // the provider's code of the refusal, verbatim; what it means is not known
 	Status          string    // the provider's status of the contact, verbatim
 	UpdatedAt       time.Time // unique and strictly growing in a workspace, together with events
 	// AccountNumbers are the accounts that hold the address in the account directory now, sorted bytewise; never nil in what
 	// a store answers.
 	AccountNumbers []string
+}
+
+// Over is h where before was said of the same bounce: what h leaves open stays as it was. So an answer with fewer fields takes
+// nothing away. The codes belong to the reason that they stand in: another reason without any has none.
+func (h Historical) Over(before Historical) Historical {
+	if h.Class == Unknown {
+		h.Class = before.Class
+	}
+	if h.Detail.Reason == "" {
+		h.Detail.Reason = before.Detail.Reason
+		h.Detail.SMTPCode = cmp.Or(h.Detail.SMTPCode, before.Detail.SMTPCode)
+		h.Detail.EnhancedCode = cmp.Or(h.Detail.EnhancedCode, before.Detail.EnhancedCode)
+	}
+	h.Detail.Label = cmp.Or(h.Detail.Label, before.Detail.Label)
+	h.Detail.Code = cmp.Or(h.Detail.Code, before.Detail.Code)
+	h.Status = cmp.Or(h.Status, before.Status)
+	return h
 }
 
 // Times that a historical bounce can have: First <= OccurredAt < End. There was no e-mail before, and cursors tell places in
@@ -107,8 +124,8 @@ type List struct {
 // Store keeps the history. Nothing is ever deleted from it.
 type Store interface {
 	// PutBounces stores what the provider's history says, all of it or nothing: a bounce whose provider id is new is inserted,
-	// one that says something else than before replaces it, and one that says the same changes nothing. Where rows have the
-	// same provider id the last one counts. Of a row, ID, Provider, Recipient, UpdatedAt and AccountNumbers are the store's to
+	// one that says something else than before replaces it, and one that says the same changes nothing. What a row leaves open
+	// stays as it was (Historical.Over). Rows with the same provider id are one, each said over those before it. Of a row, ID, Provider, Recipient, UpdatedAt and AccountNumbers are the store's to
 	// set. Hard bounces suppress their recipients; where one is hard no longer, or later, its recipient's cause is worked out
 	// anew. Of an erased recipient no texts are kept. Data for a row without a provider id, an address or a class, or of a
 	// time outside First and End.

@@ -23,6 +23,7 @@ type Cursor struct {
 	Page     int       `json:"page,omitempty"`      // to read next, from 1
 	Answers  int       `json:"answers,omitempty"`   // of the pass
 	Read     int64     `json:"read,omitempty"`      // rows of the pass, without those of the page before
+	Twice    int64     `json:"twice,omitempty"`     // rows of the pass that the page before had too, though the provider counted as many as before
 	Begun    *int64    `json:"begun,omitempty"`     // rows that the provider counted when the pass began; nil = unknown
 	Total    *int64    `json:"total,omitempty"`     // rows that it counts, as it said last; nil = unknown
 	Fresh    int64     `json:"fresh,omitempty"`     // rows of the pass that were new to the visitor
@@ -30,9 +31,11 @@ type Cursor struct {
 	Shaken   bool      `json:"shaken,omitempty"`    // rows may have been missed in this pass
 	First    string    `json:"first,omitempty"`     // the first and the last row of the page before Page
 	Last     string    `json:"last,omitempty"`
-	Mark     time.Time `json:"mark,omitzero"` // Date of the first answer: from here the next sync goes on; zero = not said
-	// Missing is how many rows more the provider counted when the last whole pass began than that pass read. Once a walk is
-	// done, either that count is wrong, or there are rows that it does not give.
+	Mark     time.Time `json:"mark,omitzero"`  // Date of the first answer: from here the next sync goes on; zero = not said
+	Most     int64     `json:"most,omitempty"` // Read of the whole pass before that read the most
+	// Missing is how many rows more the provider counted when the last whole pass began than that pass read. If it brought
+	// nothing new, rows that it gave twice may be counted twice, and what it did not give a pass before may have given. Once a
+	// walk is done, either that count is wrong, or there are rows that it does not give.
 	Missing int64 `json:"missing,omitempty"`
 	Done    bool  `json:"done,omitempty"`
 }
@@ -169,6 +172,9 @@ func (w *walk[T]) take(p Page[T]) (move, error) {
 	same := came > 0 && came == len(keys) && came == len(w.before) && grown < int64(came)
 	if !same {
 		w.Read += int64(len(p.Items) - came)
+		if grown == 0 {
+			w.Twice += int64(came)
+		}
 	}
 	end, err := w.ends(p, number, same)
 	if err != nil {
@@ -266,6 +272,10 @@ func (w *walk[T]) endPass() {
 	if w.Whole || w.Pass == 1 {
 		w.Missing = w.beyond(w.Begun)
 		w.Shaken = w.Shaken || w.Missing > 0
+		if w.Missing > 0 && w.Pass > 1 && w.Fresh == 0 {
+			w.Missing = max(0, min(w.Missing-w.Twice, *w.Begun-w.Most))
+		}
+		w.Most = max(w.Most, w.Read)
 	}
 	if w.Pass == 1 {
 		w.Done = w.Answers == 1 && w.Missing == 0
@@ -276,6 +286,6 @@ func (w *walk[T]) endPass() {
 		return
 	}
 	w.Pass, w.Page, w.Whole, w.Shaken = w.Pass+1, 1, w.Shaken, false
-	w.Answers, w.Read, w.Fresh, w.Begun, w.First, w.Last = 0, 0, 0, nil, "", ""
+	w.Answers, w.Read, w.Twice, w.Fresh, w.Begun, w.First, w.Last = 0, 0, 0, 0, nil, "", ""
 	w.before, w.empties, w.repeated = nil, 0, 0
 }

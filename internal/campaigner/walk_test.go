@@ -397,3 +397,41 @@ func TestWalkProperty(t *testing.T) {
 		}
 	})
 }
+
+// Rows that are listed and counted twice are none that are missing; rows that are counted and not given are.
+func TestWalkMissing(t *testing.T) {
+	twice := func(b *book) { b.ids = append(append(numbers(1, 10), 10), numbers(11, 24)...) } // 10 ends page 1 and begins page 2
+	for _, tt := range []struct {
+		name   string
+		before func(b *book, n int)
+		change func(*Page[Bounce], ListParams)
+		want   int64
+	}{
+		{name: "a row twice", before: func(b *book, _ int) { twice(b) }},
+		{name: "a row twice and one not given", before: func(b *book, _ int) { twice(b) }, change: func(p *Page[Bounce], _ ListParams) {
+			if p.Number == 2 {
+				p.Items = p.Items[:9]
+			}
+		}, want: 1},
+		{name: "rows not given", change: func(p *Page[Bounce], _ ListParams) {
+			if p.Number == 2 {
+				p.Items = p.Items[4:]
+			}
+		}, want: 4},
+		{name: "rows out of place once all were read", before: func(b *book, n int) {
+			if n == 4 { // the next pass finds a part of the newest only
+				b.change = func(p *Page[Bounce], _ ListParams) { p.Items, p.Total = p.Items[min(2, len(p.Items)):], new(int64(24)) }
+			}
+		}},
+	} {
+		b := &book{ids: numbers(1, 25), change: tt.change}
+		if tt.before != nil {
+			b.before = func(n int) { tt.before(b, n) }
+		}
+		s := &shelf{rows: map[string]bool{}}
+		got, err := Walk(t.Context(), b.list, Cursor{PageSize: 10}, s.visit)
+		if err != nil || !got.Done || got.Missing != tt.want {
+			t.Errorf("%s: %d are missing, want %d; done %v after %v, error %v", tt.name, got.Missing, tt.want, got.Done, b.asked, err)
+		}
+	}
+}

@@ -62,6 +62,9 @@ func (r *Runner) settle(ctx context.Context, c workspace.Caller, t Task, err err
 	switch {
 	case err == nil:
 		return r.ended(r.Store.FinishTask(ctx, c, t.ID, "", r.Now()))
+	case errors.Is(ctx.Err(), context.DeadlineExceeded): // the job's: it counts, or work that never ends would be run for ever
+		settled := context.WithoutCancel(ctx)
+		return r.stall(settled, c, t, fault.Wrap(fault.Unavailable, err, "it took too long to get further"), nil)
 	case ctx.Err() != nil:
 		return ctx.Err() // the process ends; the job is run again
 	case isLater && later.Err == nil:

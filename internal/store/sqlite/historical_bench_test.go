@@ -25,7 +25,7 @@ func benchHistory(rnd *rand.Rand, first, n int) []bounce.Historical {
 		id := first + i
 		rows[i] = bounce.Historical{ProviderEventID: strconv.Itoa(48_000_000 + 3*id), Address: benchPerson(rnd.IntN(700_000)), Class: bounce.Classes[min(rnd.IntN(10)/6, 1)],
 			OccurredAt: fixtureStart.AddDate(-5, 0, 0).Add(time.Duration(id)*157*time.Second + time.Duration(rnd.IntN(3600))*time.Second),
-			NDRCode:    strconv.Itoa(rnd.IntN(60)), Status: "Hard Bounced", Detail: bounce.Detail{SMTPCode: 550, EnhancedCode: "5.1.1", Label: "Hard",
+			Status:     "Hard Bounced", Detail: bounce.Detail{SMTPCode: 550, EnhancedCode: "5.1.1", Label: "Hard", Code: strconv.Itoa(rnd.IntN(60)),
 				Reason: fmt.Sprintf("smtp;550 5.1.1 <p%d@example.com>: Recipient address rejected: User unknown in virtual mailbox table", id)}}
 	}
 	return rows

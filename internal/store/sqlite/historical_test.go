@@ -64,12 +64,15 @@ func (h *histories) hold(tx *sql.Tx, account, address string) {
 // random is a bounce with one of so many provider ids.
 func (h *histories) random(rnd *rand.Rand, ids int) bounce.Historical {
 	b := bounce.Historical{ProviderEventID: strconv.Itoa(rnd.IntN(ids)), Address: person(rnd.IntN(historyPeople)), Class: bounce.Classes[rnd.IntN(4)],
-		OccurredAt: fixtureStart.Add(time.Duration(rnd.Int64N(int64(historySpan))).Truncate(time.Hour)), NDRCode: strconv.Itoa(rnd.IntN(3))}
+		OccurredAt: fixtureStart.Add(time.Duration(rnd.Int64N(int64(historySpan))).Truncate(time.Hour)), Status: []string{"", "Active"}[rnd.IntN(2)]}
 	if rnd.IntN(3) == 0 {
 		b.OccurredAt = b.OccurredAt.Add(time.Duration(rnd.IntN(3600e6)) * time.Microsecond)
 	}
 	if rnd.IntN(2) == 0 {
 		b.Detail = bounce.Detail{SMTPCode: 550, EnhancedCode: "5.1.1", Label: "Hard", Reason: fmt.Sprint("no such user ", rnd.IntN(2))}
+	}
+	if rnd.IntN(2) == 0 {
+		b.Detail.Code = strconv.Itoa(rnd.IntN(3))
 	}
 	return b
 }
@@ -80,12 +83,18 @@ func (h *histories) put(t rapid.TB, rows []bounce.Historical) {
 	var want bounce.Upserted
 	last := map[string]bounce.Historical{}
 	for _, r := range rows {
+		if before, twice := last[r.ProviderEventID]; twice {
+			r = r.Over(before)
+		}
 		last[r.ProviderEventID] = r
 	}
 	changed := map[string]bounce.Historical{}
 	for id, r := range last {
 		old, ok := h.stored[id]
 		old.ID, old.Provider, old.Recipient, old.UpdatedAt, old.AccountNumbers = bounce.ID{}, "", 0, time.Time{}, nil
+		if ok {
+			r = r.Over(old)
+		}
 		switch {
 		case !ok:
 			want.Inserted++
@@ -308,8 +317,8 @@ func (h *histories) checkCounts(t *testing.T) {
 // A bounce of someone who was erased finds its recipient and brings neither the address nor texts back.
 func TestHistoryOfTheErased(t *testing.T) {
 	h := newHistories(t, 1)
-	b := bounce.Historical{ProviderEventID: "1", Address: person(3), OccurredAt: fixtureStart, Class: bounce.Hard, NDRCode: "7", Status: "x",
-		Detail: bounce.Detail{SMTPCode: 550, Reason: "no " + person(3)}}
+	b := bounce.Historical{ProviderEventID: "1", Address: person(3), OccurredAt: fixtureStart, Class: bounce.Hard, Status: "x",
+		Detail: bounce.Detail{SMTPCode: 550, Code: "7", Reason: "no " + person(3)}}
 	h.put(t, []bounce.Historical{b})
 	erased := h.stored["1"].Recipient
 	h.write(func(tx *sql.Tx) {
@@ -328,7 +337,7 @@ func TestHistoryOfTheErased(t *testing.T) {
 		t.Fatal(len(list.Items), err)
 	}
 	for _, got := range list.Items {
-		if got.Address != "" || got.Recipient != erased || got.Detail != (bounce.Detail{}) || got.NDRCode+got.Status != "" || len(got.AccountNumbers) != 0 {
+		if got.Address != "" || got.Recipient != erased || got.Detail != (bounce.Detail{}) || got.Status != "" || len(got.AccountNumbers) != 0 {
 			t.Errorf("the erased one is there again: %+v", got)
 		}
 	}

@@ -121,18 +121,17 @@ func (w *workspaceTx) putBounces(ctx context.Context, p provider.Name, rows []bo
 // sameBounce says whether a says nothing new of the stored bounce b.
 func sameBounce(a, b bounce.Historical) bool {
 	return a.Recipient == b.Recipient && a.OccurredAt.Equal(b.OccurredAt) && a.Class == b.Class && a.Detail == b.Detail &&
-		a.NDRCode == b.NDRCode && a.Status == b.Status
+		a.Status == b.Status
 }
 
 // bounceFacts is historical_bounces.facts.
 type bounceFacts struct {
 	bounce.Detail
-	NDRCode string `json:"ndr,omitempty"`
-	Status  string `json:"status,omitempty"`
+	Status string `json:"status,omitempty"`
 }
 
 func encodeBounceFacts(b *bounce.Historical) string {
-	f := bounceFacts{b.Detail, b.NDRCode, b.Status}
+	f := bounceFacts{b.Detail, b.Status}
 	f.Reason = "" // has a column of its own
 	if f == (bounceFacts{}) {
 		return ""
@@ -153,7 +152,7 @@ func (known factsReader) read(text []byte, b *bounce.Historical) error {
 		known[string(text)] = f
 	}
 	f.Reason = b.Detail.Reason
-	b.Detail, b.NDRCode, b.Status = f.Detail, f.NDRCode, f.Status
+	b.Detail, b.Status = f.Detail, f.Status
 	return nil
 }
 
@@ -170,6 +169,7 @@ func (w *workspaceTx) bounceChanges(ctx context.Context, p provider.Name, rows [
 		r.OccurredAt = r.OccurredAt.UTC().Truncate(time.Microsecond)
 		c := bounceChange{storedBounce: storedBounce{r, placeOf(r.OccurredAt, r.ID)}}
 		if i, twice := last[r.ProviderEventID]; twice {
+			c.Historical = r.Over(changes[i].Historical)
 			changes[i] = c
 			continue
 		}
@@ -177,7 +177,10 @@ func (w *workspaceTx) bounceChanges(ctx context.Context, p provider.Name, rows [
 		changes = append(changes, c)
 	}
 	for part := range slices.Chunk(changes, lookup) {
-		if err := w.findBounces(ctx, p, part, func(b *storedBounce) { changes[last[b.ProviderEventID]].before = b }); err != nil {
+		if err := w.findBounces(ctx, p, part, func(b *storedBounce) {
+			c := &changes[last[b.ProviderEventID]]
+			c.before, c.Historical = b, c.Over(b.Historical)
+		}); err != nil {
 			return nil, err
 		}
 	}
@@ -267,7 +270,7 @@ func (w *workspaceTx) findBouncers(ctx context.Context, changes []bounceChange) 
 			continue
 		}
 		if c.Recipient = ordinals[asked[c.Address]]; erased[c.Recipient] {
-			c.Detail, c.NDRCode, c.Status = bounce.Detail{}, "", ""
+			c.Detail, c.Status = bounce.Detail{}, ""
 		}
 	}
 	return nil

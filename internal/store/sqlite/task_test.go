@@ -177,3 +177,31 @@ func TestTaskAndJob(t *testing.T) {
 		t.Errorf("the task is there: %v", err)
 	}
 }
+
+// TestTaskThatTakesTooLong: work that never gets further within the time of a job fails in the end.
+func TestTaskThatTakesTooLong(t *testing.T) {
+	s, c := openWithWorkspace(t)
+	forever := func(ctx context.Context, _ workspace.Caller, _ task.Task) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	r := &task.Runner{Store: s, Work: map[task.Kind]task.Work{task.Backfill: forever}, Now: time.Now, Watch: time.Hour, Note: func(task.Task, string, error) {}}
+	k := task.New(task.Backfill, task.Params{}, "test", time.Now())
+	if err := s.CreateTask(t.Context(), c, k); err != nil {
+		t.Fatal(err)
+	}
+	for n := 0; ; n++ {
+		job, cancel := context.WithTimeout(t.Context(), time.Millisecond*20)
+		err := r.Run(job, c.Workspace(), k.ID)
+		cancel()
+		if err == nil {
+			break
+		}
+		if later, ok := errors.AsType[*task.Later](err); !ok || later.After <= 0 || n > 100 {
+			t.Fatalf("after %d jobs: %v", n, err)
+		}
+	}
+	if got, err := s.GetTask(t.Context(), c, k.ID); err != nil || got.Status != task.Failed || got.Error != "it had to wait too often: it took too long to get further" {
+		t.Errorf("%s: %q, %v", got.Status, got.Error, err)
+	}
+}

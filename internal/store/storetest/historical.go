@@ -25,8 +25,8 @@ import (
 func historicals(n int) (out []bounce.Historical) {
 	for i := range n {
 		out = append(out, bounce.Historical{ProviderEventID: strconv.Itoa(1000 + i), Address: fmt.Sprintf("bounced%d@example.com", i%7),
-			OccurredAt: at(i / 2 * 7919 % 400_000), Class: bounce.Classes[i%len(bounce.Classes)], NDRCode: strconv.Itoa(i % 30), Status: "Hard Bounced",
-			Detail: bounce.Detail{SMTPCode: 550, EnhancedCode: "5.1.1", Label: "Hard", Reason: "550 5.1.1 <no, \"such\"\r\nuser> 🙂 " + strconv.Itoa(i)}})
+			OccurredAt: at(i / 2 * 7919 % 400_000), Class: bounce.Classes[i%len(bounce.Classes)], Status: "Hard Bounced",
+			Detail: bounce.Detail{SMTPCode: 550, EnhancedCode: "5.1.1", Label: "Hard", Code: strconv.Itoa(i % 30), Reason: "550 5.1.1 <no, \"such\"\r\nuser> 🙂 " + strconv.Itoa(i)}})
 	}
 	return out
 }
@@ -141,7 +141,7 @@ func testHistoryChanges(t *testing.T, s store.Store) {
 	for name, change := range map[string]func(){
 		"class": func() { b.Class = bounce.Soft }, "time": func() { b.OccurredAt = at(-100_000) }, "address": func() { b.Address = "other@example.com" },
 		"reason": func() { b.Detail.Reason = "other" }, "label": func() { b.Detail.Label = "other" }, "code": func() { b.Detail.SMTPCode = 421 },
-		"enhanced code": func() { b.Detail.EnhancedCode = "4.0.0" }, "NDR code": func() { b.NDRCode = "77" }, "status": func() { b.Status = "Active" },
+		"enhanced code": func() { b.Detail.EnhancedCode = "4.0.0" }, "provider's code": func() { b.Detail.Code = "77" }, "status": func() { b.Status = "Active" },
 	} {
 		change()
 		put(t, s, c, bounce.Upserted{Updated: 1}, b)
@@ -163,10 +163,20 @@ func testHistoryChanges(t *testing.T, s store.Store) {
 		}
 	}
 
+	bare := bounce.Historical{ProviderEventID: b.ProviderEventID, Address: b.Address, OccurredAt: b.OccurredAt, Class: bounce.Unknown}
+	put(t, s, c, bounce.Upserted{Unchanged: 1}, bare)
+	same(t, "after an answer that leaves all open", asPut(history(t, s, c)), []bounce.Historical{b})
+	bare.Detail.Reason, b.Detail = "no longer", bounce.Detail{Label: b.Detail.Label, Code: b.Detail.Code, Reason: "no longer"}
+	put(t, s, c, bounce.Upserted{Updated: 1}, bare)
+	same(t, "after another reason, without codes", asPut(history(t, s, c)), []bounce.Historical{b})
+
 	twice := historicals(3)
 	twice[1].ProviderEventID, twice[2].ProviderEventID = "twice", "twice"
 	put(t, s, c, bounce.Upserted{Inserted: 1, Updated: 1}, twice...)
 	same(t, "the last of two", asPut(history(t, s, c)), asPut([]bounce.Historical{twice[0], twice[2]}))
+	twice[1].ProviderEventID, twice[2] = "in part", bounce.Historical{ProviderEventID: "in part", Address: twice[2].Address, OccurredAt: twice[2].OccurredAt, Class: bounce.Unknown}
+	put(t, s, c, bounce.Upserted{Inserted: 1}, twice[1:]...)
+	same(t, "the last of two, over the first", asPut(history(t, s, c))[1], twice[2].Over(twice[1]))
 	put(t, s, c, bounce.Upserted{})
 }
 
