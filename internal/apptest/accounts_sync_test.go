@@ -61,7 +61,7 @@ func (o *outsideDirectory) wait(path, status string) map[string]any {
 		if k["status"] == status {
 			return k
 		}
-		if time.Now().After(deadline) {
+		if k["finished_at"] != nil || time.Now().After(deadline) {
 			o.Fatalf("the task does not become %s: %v", status, k)
 		}
 	}
