@@ -186,12 +186,23 @@ func csvText(b []byte, s string, raw bool) []byte {
 	if !raw && formula(s) {
 		s = "'" + s
 	}
-	if !strings.ContainsAny(s, "\",\r\n") && strings.TrimSpace(s) == s {
+	if !quoted(s) {
 		return append(b, s...)
 	}
 	b = append(b, '"')
 	b = append(b, strings.ReplaceAll(s, `"`, `""`)...)
 	return append(b, '"')
+}
+
+// quoted says whether a text must stand in quotes: for what it holds, or for blanks at its ends, which some readers trim.
+func quoted(s string) bool {
+	for i := range len(s) { // strings.ContainsAny took a fifth of the time of a row
+		switch s[i] {
+		case '"', ',', '\r', '\n':
+			return true
+		}
+	}
+	return strings.TrimSpace(s) != s
 }
 
 // formula says whether a spreadsheet might run the cell: what follows blanks counts too, as some trim them.

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"bytes"
 	"context"
+	"maps"
 	"slices"
 	"sync"
 
@@ -147,16 +148,19 @@ func (w *workspaceTx) findRecipients(ctx context.Context, rs []ingest.Recipient,
 }
 
 func (w *workspaceTx) addRecipients(ctx context.Context, rs []ingest.Recipient, fresh []int, ordinals []recipient.Ordinal) error {
-	domains := map[domainChunk]*roaring.Bitmap{}
+	domains := map[int64]map[string]*roaring.Bitmap{} // by chunk and name
 	hashes, names := make([]any, 0, 3*len(fresh)), make([]any, 0, 3*len(fresh))
 	for _, i := range fresh {
 		o := int64(ordinals[i])
 		names = append(names, w.ws, o, rs[i].Address)
-		k := domainChunk{recipient.Domain(rs[i].Address), o >> 16}
-		if domains[k] == nil {
-			domains[k] = roaring.New()
+		chunk, name := o>>16, recipient.Domain(rs[i].Address)
+		if domains[chunk] == nil {
+			domains[chunk] = map[string]*roaring.Bitmap{}
 		}
-		domains[k].Add(uint32(o))
+		if domains[chunk][name] == nil {
+			domains[chunk][name] = roaring.New()
+		}
+		domains[chunk][name].Add(uint32(o))
 	}
 	if err := w.insertMany(ctx, "addresses (workspace, ordinal, address)", 3, names); err != nil {
 		return err
@@ -168,39 +172,41 @@ func (w *workspaceTx) addRecipients(ctx context.Context, rs []ingest.Recipient, 
 	if err := w.insertMany(ctx, "recipients (workspace, hash, ordinal)", 3, hashes); err != nil {
 		return err
 	}
-	for k, set := range domains {
-		if err := w.addDomain(ctx, k, set); err != nil {
+	for chunk, sets := range domains {
+		if err := w.addDomains(ctx, chunk, sets); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-type domainChunk struct {
-	domain string
-	chunk  int64
-}
-
-func (w *workspaceTx) addDomain(ctx context.Context, k domainChunk, set *roaring.Bitmap) error {
-	var old []byte
-	err := w.each(ctx, func(r row) error { return r.Scan(&old) },
-		"SELECT members FROM domains WHERE workspace = ? AND domain = ? AND chunk = ?", w.ws, k.domain, k.chunk)
-	if err != nil {
-		return err
-	}
-	if old != nil {
-		before := roaring.New()
-		if _, err := before.FromBuffer(old); err != nil {
+// addDomains adds recipients of a chunk to those of their domains.
+func (w *workspaceTx) addDomains(ctx context.Context, chunk int64, sets map[string]*roaring.Bitmap) error {
+	names := slices.Sorted(maps.Keys(sets))
+	err := w.each(ctx, func(r row) error {
+		var name string
+		var members []byte // not sql.RawBytes: the set goes on using it
+		if err := r.Scan(&name, &members); err != nil {
 			return err
 		}
-		set.Or(before)
-	}
-	set.RunOptimize()
-	members, err := set.ToBytes()
+		before := roaring.New()
+		if _, err := before.FromBuffer(members); err != nil {
+			return err
+		}
+		sets[name].Or(before)
+		return nil
+	}, "SELECT domain, members FROM domains WHERE workspace = ? AND chunk = ? AND domain IN (SELECT value FROM json_each(?))", w.ws, chunk, listJSON(names))
 	if err != nil {
 		return err
 	}
-	_, err = w.exec(ctx, `INSERT INTO domains (workspace, domain, chunk, members) VALUES (?, ?, ?, ?)
-		ON CONFLICT (workspace, domain, chunk) DO UPDATE SET members = excluded.members`, w.ws, k.domain, k.chunk, members)
-	return err
+	rows := make([]any, 0, 4*len(names))
+	for _, name := range names {
+		sets[name].RunOptimize()
+		members, err := sets[name].ToBytes()
+		if err != nil {
+			return err
+		}
+		rows = append(rows, w.ws, chunk, name, members)
+	}
+	return w.insertAll(ctx, "INSERT OR REPLACE INTO domains (workspace, chunk, domain, members)", 4, rows, "")
 }

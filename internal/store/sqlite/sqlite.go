@@ -58,6 +58,7 @@ type Store struct {
 
 	mu             sync.Mutex
 	relieved       time.Time                     // when the log was last emptied, by the computer's clock
+	shared         time.Time                     // see shareCache; by the computer's clock
 	nums           map[workspace.ID]workspaceRow // immutable facts of workspaces; filled as they are asked for
 	workspaceIDs   map[int64]workspace.ID
 	connectionIDs  map[int64]provider.ID
@@ -201,13 +202,18 @@ func (s *Store) write(ctx context.Context, what string, f func(*sql.Tx) error) e
 	err := inTx(ctx, s.writer, what, nil, f)
 	if err == nil {
 		s.relieve(ctx)
+		s.shareCache(ctx, s.writer, writerCache)
 	}
 	return err
 }
 
 // read runs f on one snapshot.
 func (s *Store) read(ctx context.Context, what string, f func(*sql.Tx) error) error {
-	return inTx(ctx, s.readers, what, &sql.TxOptions{ReadOnly: true}, f)
+	err := inTx(ctx, s.readers, what, &sql.TxOptions{ReadOnly: true}, f)
+	if err == nil {
+		s.shareCache(ctx, s.readers, readerCache)
+	}
+	return err
 }
 
 func inTx(ctx context.Context, db *sql.DB, what string, opts *sql.TxOptions, f func(*sql.Tx) error) error {
