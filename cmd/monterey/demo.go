@@ -85,10 +85,25 @@ type demo struct {
 	webhookKey string
 }
 
-// show makes a workspace with a simulated account, posts its history and then what happens in it.
+// show makes a workspace with a simulated account, has its bounces read, posts its history and then what happens in it.
 func (c *demoCommand) show(ctx context.Context, p *program, s *server) error {
 	began := p.now()
-	d, err := c.settle(ctx, p, s)
+	account := campaignersim.NewAccount(campaignersim.Options{
+		Seed: c.Seed, Now: began.UTC(), Campaigns: c.Campaigns, Recipients: c.Recipients, Days: c.Days, Bounces: demoBounces,
+	})
+	baseURL, closeEDAPI, err := serveEDAPI(account, !c.Once)
+	if err != nil {
+		return err
+	}
+	defer closeEDAPI()
+	d, err := c.settle(ctx, p, s, baseURL)
+	if err != nil {
+		return err
+	}
+	if err := d.directory(ctx, s, account); err != nil {
+		return err
+	}
+	history, err := d.backfill(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -96,9 +111,6 @@ func (c *demoCommand) show(ctx context.Context, p *program, s *server) error {
 		fmt.Fprintf(p.stdout, "Monterey runs on %s with a simulated Campaigner account.\n\n  token         %s\n  workspace id  %s\n\n", d.URL, d.Token, d.Workspace)
 		p.say("Posting the history of %d campaigns …", c.Campaigns)
 	}
-	account := campaignersim.NewAccount(campaignersim.Options{
-		Seed: c.Seed, Now: p.now().UTC(), Campaigns: c.Campaigns, Recipients: c.Recipients, Days: c.Days,
-	})
 	poster := &campaignersim.Poster{URL: d.URL + "/campaign-events/webhook", Key: d.webhookKey, Seed: c.Seed}
 	report, err := poster.Post(ctx, account)
 	if err != nil {
@@ -108,7 +120,11 @@ func (c *demoCommand) show(ctx context.Context, p *program, s *server) error {
 		return err
 	}
 	if c.Once {
-		return d.summary(ctx, p, report, p.now().Sub(began))
+		bounces, err := d.waitHistory(ctx, s, history)
+		if err != nil {
+			return err
+		}
+		return d.summary(ctx, p, report, bounces, p.now().Sub(began))
 	}
 	if err := d.invite(ctx, p, report, p.now().Sub(began)); err != nil {
 		return err
@@ -118,7 +134,7 @@ func (c *demoCommand) show(ctx context.Context, p *program, s *server) error {
 }
 
 // settle makes the workspace, a key and the connection.
-func (c *demoCommand) settle(ctx context.Context, p *program, s *server) (d demo, err error) {
+func (c *demoCommand) settle(ctx context.Context, p *program, s *server, baseURL string) (d demo, err error) {
 	now := p.now().UTC()
 	w := workspace.Workspace{ID: workspace.NewID(), Name: "Demo", Timezone: "UTC", CreatedAt: now, UpdatedAt: now}
 	key, token := workspace.NewKey(w.ID, "demo", workspace.Admin, now)
@@ -131,7 +147,7 @@ func (c *demoCommand) settle(ctx context.Context, p *program, s *server) (d demo
 	}
 	return d, s.store.CreateConnection(ctx, d.caller, provider.Connection{
 		ID: provider.ID{UUID: uuid.Must(uuid.NewV7())}, Workspace: w.ID, Provider: provider.Campaigner, Timezone: "UTC",
-		WebhookMAC: s.keys.WebhookMAC(d.webhookKey), CreatedAt: now, UpdatedAt: now,
+		WebhookMAC: s.keys.WebhookMAC(d.webhookKey), APIKey: s.keys.Seal(demoAPIKey), BaseURL: baseURL, CreatedAt: now, UpdatedAt: now,
 	})
 }
 
@@ -189,7 +205,7 @@ func (d demo) get(ctx context.Context, path string, into any) error {
 }
 
 // summary prints what --once found: the answers as the API gives them.
-func (d demo) summary(ctx context.Context, p *program, r campaignersim.Report, took time.Duration) error {
+func (d demo) summary(ctx context.Context, p *program, r campaignersim.Report, bounces int64, took time.Duration) error {
 	var overview, campaigns json.RawMessage
 	if err := d.get(ctx, "/campaign-statistics/overview", &overview); err != nil {
 		return err
@@ -204,9 +220,10 @@ func (d demo) summary(ctx context.Context, p *program, r campaignersim.Report, t
 		Requests   int             `json:"requests"`
 		Seconds    float64         `json:"seconds"`
 		Posting    float64         `json:"posting_seconds"`
+		Bounces    int64           `json:"historical_bounces"`
 		Statistics json.RawMessage `json:"statistics"`
 		Campaigns  json.RawMessage `json:"campaigns"`
-	}{r.Objects, r.Bodies, took.Seconds(), r.Took.Seconds(), overview, campaigns})
+	}{r.Objects, r.Bodies, took.Seconds(), r.Took.Seconds(), bounces, overview, campaigns})
 }
 
 // invite prints what to try.
@@ -234,6 +251,7 @@ func (d demo) invite(ctx context.Context, p *program, r campaignersim.Report, to
 	for _, l := range lines {
 		plain += "  " + l + "\n"
 	}
+	plain += fmt.Sprintf("\nIts history of bounces is being read: %s/tasks/ tells how far it is.", d.URL)
 	plain += fmt.Sprintf("\nThe API is described at %s/docs. Live traffic goes on until Ctrl-C; then the folder %s is removed.\n", d.URL, filepath.Base(p.common.DataDir))
 	return p.result(struct {
 		demo

@@ -359,6 +359,7 @@ func TestDemoOnce(t *testing.T) {
 	var summary struct {
 		EventsSent int64   `json:"events_sent"`
 		Seconds    float64 `json:"seconds"`
+		Bounces    int64   `json:"historical_bounces"`
 		Statistics struct {
 			Opens     int64   `json:"opens"`
 			HumanAsOf *string `json:"human_as_of"`
@@ -377,7 +378,7 @@ func TestDemoOnce(t *testing.T) {
 	for _, c := range summary.Campaigns.Items {
 		sum += c.Opens
 	}
-	if summary.EventsSent < 100 || summary.Seconds <= 0 || summary.Statistics.Opens == 0 || summary.Statistics.Opens != sum || summary.Campaigns.Total != 4 || summary.Statistics.HumanAsOf == nil {
+	if summary.EventsSent < 100 || summary.Seconds <= 0 || summary.Bounces < 6000 || summary.Statistics.Opens == 0 || summary.Statistics.Opens != sum || summary.Campaigns.Total != 4 || summary.Statistics.HumanAsOf == nil {
 		t.Errorf("the summary: %s", out)
 	}
 	if _, err := os.Stat(a.Dir); !os.IsNotExist(err) {
