@@ -38,7 +38,8 @@ const (
 func (p *program) taskEngine(store *sqlite.Store, keys *provider.Keys, rate float64, log *slog.Logger) *taskEngine {
 	accounts := &campaigner.Accounts{Connections: store, Keys: keys, Limits: campaigner.NewLimits(rate, campaigner.DefaultAtOnce),
 		AllowPrivate: p.common.AllowPrivateProviders, Now: p.now}
-	history := &backfill.Backfill{Accounts: accounts, Bounces: store, Tasks: store, Now: p.now, Slice: jobs.Slice}
+	history := &backfill.Backfill{Accounts: accounts, Bounces: store, Tasks: store, Now: p.now, Slice: jobs.Slice,
+		Together: 150 * time.Millisecond}
 	reconcile := &recovery.Recovery{Accounts: accounts, Campaigns: store, Statistics: store, Deliveries: store, Inbox: store, Comparisons: store,
 		Tasks: store, Now: p.now, Slice: jobs.Slice, Wait: 100 * time.Millisecond}
 	campaigns := &campaignsync.Sync{Accounts: accounts, Campaigns: store, Tasks: store, Now: p.now, Slice: jobs.Slice}

@@ -1,5 +1,5 @@
-// Package backfill reads the provider's whole history of bounces, a page a step. Each page, the place behind it and the
-// progress are stored in one transaction, so a backfill may be killed anywhere and goes on behind its last page.
+// Package backfill reads the provider's whole history of bounces, a page a step, or a few pages that come fast. They, the place
+// behind them and the progress are stored in one transaction, so a backfill may be killed anywhere and goes on behind its last step.
 //
 // What is read: everything (full_backfill), what happened since a time (since), or else what is new since the mark of the
 // last backfill that left no gap, and everything when there was none. The mark is the provider's own clock at the beginning
@@ -33,6 +33,9 @@ type Backfill struct {
 	Tasks    task.Store
 	Now      func() time.Time
 	Slice    time.Duration // after so long the work gives way, once it has got further by a page
+	// Together is within how long pages must come to be stored together, as a transaction for each costs more than its rows;
+	// at the usual rate of requests each page is stored by itself. 0 = each is.
+	Together time.Duration
 	// Note is told what is wrong with rows that cannot be read, as task.Runner's.
 	Note func(t task.Task, what string, err error)
 }

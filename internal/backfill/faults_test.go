@@ -21,6 +21,7 @@ func withFaults(t *testing.T, r *rig, rnd *rand.Rand, faults ...string) {
 		t.Fatal(err)
 	}
 	r.work.Slice = time.Duration(rnd.IntN(3)) * 2 * time.Second
+	r.work.Together = time.Duration(rnd.IntN(2)) * time.Hour
 	for run := 0; ; run++ {
 		id := r.create(task.Params{})
 		for kills := rnd.IntN(4); ; kills-- {

@@ -26,7 +26,16 @@ type run struct {
 	provider provider.Name
 	until    time.Time
 	further  bool // than where this call of Work began
+
+	// What was read and is not stored yet; the state stands behind it already.
+	held      []bounce.Historical
+	heldSince time.Time
+	progress  task.Progress // of the task with it, but for what became of its rows
+	moved     bool
 }
+
+// togetherRows is how many rows are stored together at most, about.
+const togetherRows = 4000
 
 // walk reads what is left of the list that the state names, and moves on to the next.
 func (r *run) walk(ctx context.Context) error {
@@ -39,6 +48,11 @@ func (r *run) walk(ctx context.Context) error {
 	}, r.state.Cursor, func(ctx context.Context, p campaigner.Page[campaigner.Bounce], next campaigner.Cursor) (int, error) {
 		return r.store(ctx, from, p.Items, next)
 	})
+	if ctx.Err() == nil {
+		if _, flushErr := r.flush(ctx); flushErr != nil {
+			return flushErr
+		}
+	}
 	switch {
 	case useless(err):
 		return r.fail(ctx, campaigner.Outcome(err))
@@ -74,7 +88,8 @@ func (r *run) fail(ctx context.Context, why error) error {
 	return why
 }
 
-// store keeps a page with the place behind it, and says how many of its bounces were new or changed.
+// store takes a page, and says how many bounces were new or changed of those that it stored. In the first pass, where Walk does
+// not ask for that number, it may leave the page for later.
 func (r *run) store(ctx context.Context, from campaigner.BounceList, rows []campaigner.Bounce, next campaigner.Cursor) (int, error) {
 	good, wrong, err := r.readable(ctx, from, rows)
 	if err != nil {
@@ -82,29 +97,43 @@ func (r *run) store(ctx context.Context, from campaigner.BounceList, rows []camp
 	}
 	unclear := func(h bounce.Historical) bool { return h.Class == bounce.Unknown }
 	r.state.Unclear = r.state.Unclear || r.state.List == 0 && slices.ContainsFunc(good, unclear)
-	further := next.Page != r.state.Cursor.Page || next.Pass != r.state.Cursor.Pass
-	r.state.Cursor = next
-	progress := r.task.Progress
-	progress.Fetched += int64(len(rows))
-	progress.Unreadable += int64(wrong)
-	progress.Pages++
-	if next.Total != nil && r.state.List == 0 {
-		progress.Total = next.Total
+	if r.heldSince.IsZero() {
+		r.heldSince, r.progress = r.Now(), r.task.Progress
 	}
-	before := progress
-	var got bounce.Upserted
-	err = r.Bounces.PutPage(ctx, r.caller, r.provider, good, func(u bounce.Upserted) (task.Step, error) {
-		got, progress = u, before
+	r.moved = r.moved || next.Page != r.state.Cursor.Page || next.Pass != r.state.Cursor.Pass
+	r.state.Cursor, r.held = next, append(r.held, good...)
+	r.progress.Fetched += int64(len(rows))
+	r.progress.Unreadable += int64(wrong)
+	r.progress.Pages++
+	if next.Total != nil && r.state.List == 0 {
+		r.progress.Total = next.Total
+	}
+	now := r.Now()
+	if next.Pass == 1 && len(r.held) < togetherRows && now.Sub(r.heldSince) < r.Together && now.Before(r.until) {
+		return 0, nil
+	}
+	return r.flush(ctx)
+}
+
+// flush stores what is held with the place behind it.
+func (r *run) flush(ctx context.Context) (fresh int, err error) {
+	if r.heldSince.IsZero() {
+		return 0, nil
+	}
+	var progress task.Progress
+	err = r.Bounces.PutPage(ctx, r.caller, r.provider, r.held, func(u bounce.Upserted) (task.Step, error) {
+		progress, fresh = r.progress, u.Inserted+u.Updated
 		progress.Inserted += int64(u.Inserted)
 		progress.Updated += int64(u.Updated)
-		progress.Unchanged += int64(len(good) - u.Inserted - u.Updated) // a row that came twice is unchanged the second time
+		progress.Unchanged += int64(len(r.held) - fresh) // a row that came twice is unchanged the second time
 		return r.step(progress)
 	})
 	if err != nil {
 		return 0, err
 	}
-	r.task.Progress, r.further = progress, r.further || further
-	return got.Inserted + got.Updated, nil
+	r.task.Progress, r.further = progress, r.further || r.moved
+	r.held, r.heldSince, r.moved = r.held[:0], time.Time{}, false
+	return fresh, nil
 }
 
 // mostAgain is how many rows of a page are asked for again one by one.
