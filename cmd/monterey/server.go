@@ -39,14 +39,10 @@ type server struct {
 	metrics *endpoint // nil = off
 }
 
-// heapLimit is the Go heap that the collector aims to stay below, unless GOMEMLIMIT says otherwise. The page caches of the
-// database come on top of it (see internal/store/sqlite).
-const heapLimit = 224 << 20
-
 // startServer opens the database and takes the addresses; run answers. The settings have been checked.
 func (p *program) startServer(ctx context.Context, set *serverSettings) (*server, error) {
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(heapLimit)
+		debug.SetMemoryLimit(sqlite.HeapLimit)
 	}
 	s := &server{now: p.now, log: p.logger(), paused: set.PauseDrain}
 	if err := s.open(ctx, p, set); err != nil {

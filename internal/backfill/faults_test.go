@@ -86,6 +86,9 @@ func seeds() int {
 	if os.Getenv("MONTEREY_SOAK") != "" {
 		return 200
 	}
+	if testing.Short() {
+		return 3
+	}
 	return 20
 }
 

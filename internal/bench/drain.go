@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"runtime/pprof"
 	"strconv"
 	"strings"
@@ -21,6 +22,7 @@ import (
 	"monterey/internal/campaigner"
 	"monterey/internal/ingest"
 	"monterey/internal/loadgen"
+	"monterey/internal/store/sqlite"
 )
 
 // drainChild is the argument that makes this program the worker that drains an inbox.
@@ -38,6 +40,7 @@ type sample struct {
 // drain counts what waits in the data folder of the first argument until as many objects as the second says are counted,
 // then does the scheduled work. It prints samples. The third argument is a folder for profiles.
 func drain(ctx context.Context, args []string, out io.Writer) (err error) {
+	debug.SetMemoryLimit(sqlite.HeapLimit) // as the server does
 	if len(args) != 3 {
 		return errors.New("drain DATA OBJECTS PROFILES")
 	}

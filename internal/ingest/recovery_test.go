@@ -143,7 +143,11 @@ func quiet(all []happened, t time.Time) time.Time {
 // count an event twice; and once everything has been recovered all of it is counted, whatever is queued again later.
 func TestRecoveryInAnyOrder(t *testing.T) {
 	r := newRig(t)
-	for seed := range 24 {
+	seeds := 24
+	if testing.Short() {
+		seeds = 6
+	}
+	for seed := range seeds {
 		rnd := rand.New(rand.NewPCG(uint64(seed), 1))
 		campaign, allOpens := seed+1, seed%3 == 2
 		all := invent(rnd)

@@ -67,6 +67,7 @@ type run struct {
 	task   task.Task // Progress is that of the last step, and what has been done since
 	state  state
 	until  time.Time
+	got    bool // further than where this call of Work began
 }
 
 // ahead is how many campaigns are looked up at a time.
@@ -114,7 +115,7 @@ func (r *run) all(ctx context.Context) error {
 			return err
 		}
 		for _, cm := range next {
-			if !r.Now().Before(r.until) {
+			if r.got && !r.Now().Before(r.until) {
 				return &task.Later{}
 			}
 			if err := r.campaign(ctx, cm); err != nil {
@@ -168,6 +169,7 @@ func (r *run) campaign(ctx context.Context, cm campaign.Campaign) error {
 func (r *run) done(cm campaign.Campaign) {
 	r.state.After = cm.ProviderCampaignID
 	r.task.Progress.Fetched++
+	r.got = true
 }
 
 // last is the last comparison of a campaign.

@@ -220,6 +220,9 @@ func seeds() int {
 	if os.Getenv("MONTEREY_SOAK") != "" {
 		return 60
 	}
+	if testing.Short() {
+		return 2
+	}
 	return 6
 }
 
