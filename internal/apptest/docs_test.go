@@ -22,11 +22,13 @@ func guideApp(t *testing.T) (*apptest.App, []string) {
 	app := apptest.Start(t, apptest.Options{Env: []string{"MONTEREY_ALLOW_PRIVATE_PROVIDERS=1"}})
 	app.MustRunInput("key", "connection", "set", "--workspace", app.Workspace, "--provider", "campaigner", "--api-key-file", "-",
 		"--base-url", "http://127.0.0.1:1/v1") // where nobody answers: what is started there has to wait
+	var bodies []string
 	for i := range 30 {
-		post(t, app, fmt.Sprintf(`{"key":%q,"type":"Campaign Opened","email":"p%d@example.com","opened_at":"2026-01-%02dT10:00:00","campaign_id":7}
+		bodies = append(bodies, fmt.Sprintf(`{"key":%q,"type":"Campaign Opened","email":"p%d@example.com","opened_at":"2026-01-%02dT10:00:00","campaign_id":7}
 {"key":%[1]q,"type":"Campaign Clicked","email":"p%[2]d@example.com","clicked_on":"2026-01-%02[3]dT10:00:30","campaign_id":7,"url_id":1,"click_url":"https://example.com"}`,
 			apptest.WebhookKey, i, i+1))
 	}
+	post(t, app, strings.Join(bodies, "\n"))
 	post(t, app, fmt.Sprintf(`{"key":%q,"type":"List-Unsubscribe","email":"p3@example.com","timestamp":"2026-01-20T10:00:00Z","campaign_id":7}`, apptest.WebhookKey))
 	var list struct {
 		Items []struct {
