@@ -285,7 +285,7 @@ func TestBackfillCommand(t *testing.T) {
 			app := backfilled(t, e, serve)
 			e.holdAfter(20)
 			c := startBackfill(t, app, "--full")
-			for end := time.Now().Add(20 * time.Second); e.waiting.Load() == 0 || !strings.Contains(c.err.String(), "page "); time.Sleep(time.Millisecond) {
+			for end := time.Now().Add(20 * time.Second); e.waiting.Load() == 0 || !strings.Contains(c.err.String(), "page 20:"); time.Sleep(time.Millisecond) {
 				if time.Now().After(end) {
 					t.Fatalf("it does not ask, or does not say how far it is: %s", c.err.String())
 				}
@@ -297,6 +297,8 @@ func TestBackfillCommand(t *testing.T) {
 				strings.Contains(c.err.String(), "\x1b") || !strings.HasPrefix(c.out.String(), "cancelled: ") {
 				t.Errorf("exit %d: %q, %q", code, c.out.String(), c.err.String())
 			}
+			for end := time.Now().Add(20 * time.Second); e.waiting.Load() > 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+			} // until the work that was cancelled no longer waits for its page
 			e.letGo()
 			before := e.asked.Load()
 			c = startBackfill(t, app, "--full", "--json")

@@ -1,11 +1,13 @@
 package backfill
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"monterey/internal/bounce"
@@ -27,7 +29,11 @@ type run struct {
 	until    time.Time
 	further  bool // than where this call of Work began
 
-	// What was read and is not stored yet; the state stands behind it already.
+	// What was read and is not stored yet; the state stands behind it already. It is stored when its time is up, also while the
+	// next page lets wait: mu guards all of this, and the state.
+	mu        sync.Mutex
+	timer     *time.Timer // stores what is held; nil = nothing is
+	late      error       // of the timer, for who comes next
 	held      []bounce.Historical
 	heldSince time.Time
 	progress  task.Progress // of the task with it, but for what became of its rows
@@ -41,13 +47,16 @@ const togetherRows = 4000
 func (r *run) walk(ctx context.Context) error {
 	from := lists[r.state.List]
 	cursor, err := campaigner.Walk(ctx, func(ctx context.Context, p campaigner.ListParams) (campaigner.Page[campaigner.Bounce], error) {
-		if r.further && r.Now().After(r.until) {
+		if r.timeIsUp() {
 			return campaigner.Page[campaigner.Bounce]{}, &task.Later{}
 		}
 		return r.client.Bounces(ctx, from, p)
 	}, r.state.Cursor, func(ctx context.Context, p campaigner.Page[campaigner.Bounce], next campaigner.Cursor) (int, error) {
 		return r.store(ctx, from, p.Items, next)
 	})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stopTimer()
 	if ctx.Err() == nil {
 		if _, flushErr := r.flush(ctx); flushErr != nil {
 			return flushErr
@@ -91,8 +100,10 @@ func (r *run) fail(ctx context.Context, why error) error {
 // store takes a page, and says how many bounces were new or changed of those that it stored. In the first pass, where Walk does
 // not ask for that number, it may leave the page for later.
 func (r *run) store(ctx context.Context, from campaigner.BounceList, rows []campaigner.Bounce, next campaigner.Cursor) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	good, wrong, err := r.readable(ctx, from, rows)
-	if err != nil {
+	if err = cmp.Or(r.late, err); err != nil {
 		return 0, err
 	}
 	unclear := func(h bounce.Historical) bool { return h.Class == bounce.Unknown }
@@ -110,13 +121,39 @@ func (r *run) store(ctx context.Context, from campaigner.BounceList, rows []camp
 	}
 	now := r.Now()
 	if next.Pass == 1 && len(r.held) < togetherRows && now.Sub(r.heldSince) < r.Together && now.Before(r.until) {
+		if r.timer == nil {
+			r.timer = time.AfterFunc(r.Together, func() { r.flushLate(ctx) })
+		}
 		return 0, nil
 	}
 	return r.flush(ctx)
 }
 
+// timeIsUp says whether this call of Work should give way: it never does before it has got further.
+func (r *run) timeIsUp() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.further && r.Now().After(r.until)
+}
+
+func (r *run) flushLate(ctx context.Context) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, err := r.flush(ctx); err != nil {
+		r.late = err
+	}
+}
+
+func (r *run) stopTimer() {
+	if r.timer != nil {
+		r.timer.Stop()
+		r.timer = nil
+	}
+}
+
 // flush stores what is held with the place behind it.
 func (r *run) flush(ctx context.Context) (fresh int, err error) {
+	r.stopTimer()
 	if r.heldSince.IsZero() {
 		return 0, nil
 	}
