@@ -43,7 +43,7 @@ const busyFor = 10 * time.Second
 
 // HeapLimit is the Go heap, in bytes, that a server should tell the collector to stay below, unless its operator knows
 // better: together with the page caches and the program itself it makes less than 400 MiB of resident memory.
-const HeapLimit = 160 << 20
+const HeapLimit = 152 << 20
 
 // Store is the main file and the inbox. It is safe for concurrent use.
 type Store struct {
