@@ -100,12 +100,13 @@ func (r *run) fail(ctx context.Context, why error) error {
 // store takes a page, and says how many bounces were new or changed of those that it stored. In the first pass, where Walk does
 // not ask for that number, it may leave the page for later.
 func (r *run) store(ctx context.Context, from campaigner.BounceList, rows []campaigner.Bounce, next campaigner.Cursor) (int, error) {
+	good, wrong, fault, err := r.readable(ctx, from, rows)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	good, wrong, err := r.readable(ctx, from, rows)
 	if err = cmp.Or(r.late, err); err != nil {
 		return 0, err
 	}
+	r.state.Fault = cmp.Or(r.state.Fault, fault)
 	unclear := func(h bounce.Historical) bool { return h.Class == bounce.Unknown }
 	r.state.Unclear = r.state.Unclear || r.state.List == 0 && slices.ContainsFunc(good, unclear)
 	if r.heldSince.IsZero() {
@@ -177,8 +178,8 @@ func (r *run) flush(ctx context.Context) (fresh int, err error) {
 const mostAgain = 20
 
 // readable are the rows in the form of every provider, and how many are not. Those that could not be read are asked for once
-// more.
-func (r *run) readable(ctx context.Context, from campaigner.BounceList, rows []campaigner.Bounce) (good []bounce.Historical, unreadable int, err error) {
+// more. fault is what is wrong with the first.
+func (r *run) readable(ctx context.Context, from campaigner.BounceList, rows []campaigner.Bounce) (good []bounce.Historical, unreadable int, fault string, err error) {
 	good, again := make([]bounce.Historical, 0, len(rows)), 0
 	for _, row := range rows {
 		h, wrong := historical(row, from)
@@ -186,7 +187,7 @@ func (r *run) readable(ctx context.Context, from campaigner.BounceList, rows []c
 			again++
 			one, err := r.client.Bounce(ctx, row.ID)
 			if err != nil && !costsOne(err) {
-				return nil, 0, err
+				return nil, 0, "", err
 			}
 			if now, stillWrong := historical(one, from); err == nil && stillWrong == "" && one.ID == row.ID {
 				h, wrong = now, ""
@@ -197,11 +198,9 @@ func (r *run) readable(ctx context.Context, from campaigner.BounceList, rows []c
 			continue
 		}
 		unreadable++
-		if r.state.Fault == "" {
-			r.state.Fault = "BounceID " + or(row.ID, "unknown") + ": " + wrong
-		}
+		fault = cmp.Or(fault, "BounceID "+cmp.Or(row.ID, "unknown")+": "+wrong)
 	}
-	return good, unreadable, nil
+	return good, unreadable, fault, nil
 }
 
 // costsOne says whether what a row's own call met is a matter of this row alone.
@@ -231,16 +230,9 @@ func historical(row campaigner.Bounce, from campaigner.BounceList) (h bounce.His
 	h.Detail.Label = row.Type // the status is kept beside it
 	switch {
 	case row.ID == "" || row.Address == "":
-		return h, or(row.Fault, "BounceID or EmailAddress is missing")
+		return h, cmp.Or(row.Fault, "BounceID or EmailAddress is missing")
 	case row.At.Before(bounce.First) || !row.At.Before(bounce.End):
-		return h, or(row.Fault, "BouncedAt is missing or out of range")
+		return h, cmp.Or(row.Fault, "BouncedAt is missing or out of range")
 	}
 	return h, ""
-}
-
-func or(text, otherwise string) string {
-	if text == "" {
-		return otherwise
-	}
-	return text
 }

@@ -218,3 +218,20 @@ func TestTheKeyIsNotKept(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestAKeyThatMeansSomething: blanking a key that is the name of a field, a type or an address costs no event.
+func TestAKeyThatMeansSomething(t *testing.T) {
+	for _, key := range []string{"email", "type", "campaign_id", "Campaign Opened", "a@x.test", "2026-03-01T10:00:00Z"} {
+		r := newRig(t)
+		ws := r.another(key)
+		body := fmt.Sprintf(`{"key":%q,"type":"Campaign Opened","email":"a@x.test","opened_at":"2026-03-01T10:00:00Z","campaign_id":1}`, key)
+		if _, _, _, err := r.intake.Receive(t.Context(), []byte(body)); err != nil {
+			t.Fatal(err)
+		}
+		r.ws = ws
+		r.counted()
+		if got := r.statistics("1"); got.Opens != 1 {
+			t.Errorf("with the key %q: %d opens, totals %+v", key, got.Opens, r.worker.Totals())
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"reflect"
 	"sync"
 	"time"
 
@@ -61,7 +62,7 @@ func (in *Intake) Receive(ctx context.Context, body []byte) (delivery.ID, int, t
 	if err != nil {
 		return delivery.ID{}, 0, time.Time{}, err
 	}
-	id, at, err := in.inbox.Append(ctx, Body{Workspace: conn.Workspace, Connection: conn.ID, Raw: withoutKey(blanked, keys[0]), Objects: objects})
+	id, at, err := in.inbox.Append(ctx, Body{Workspace: conn.Workspace, Connection: conn.ID, Raw: in.withoutKey(blanked, keys[0]), Objects: objects})
 	if fault.Is(err, fault.NotFound) { // the workspace was deleted after its key was looked up
 		err = errUnknownKey()
 	}
@@ -70,13 +71,18 @@ func (in *Intake) Receive(ctx context.Context, body []byte) (delivery.ID, int, t
 
 func errUnknownKey() error { return fault.New(fault.Unauthorized, "the webhook key is not known") }
 
-// withoutKey blanks the webhook key where it stands as a text in other fields than the one that it belongs in.
-func withoutKey(body []byte, key string) []byte {
+// withoutKey blanks the webhook key where it stands as a text in other fields than the one that it belongs in. It does so only
+// if the body says the same without it: a key may be the name of a field, or be an address or an id too.
+func (in *Intake) withoutKey(body []byte, key string) []byte {
 	text, err := json.Marshal(key)
 	if err != nil || !bytes.Contains(body, text) {
 		return body
 	}
-	return bytes.ReplaceAll(body, text, []byte(`""`))
+	blanked, now := bytes.ReplaceAll(body, text, []byte(`""`)), in.now()
+	if !reflect.DeepEqual(in.decoder.Decode(blanked, time.UTC, now), in.decoder.Decode(body, time.UTC, now)) {
+		return body
+	}
+	return blanked
 }
 
 func (in *Intake) connection(ctx context.Context, key string) (provider.Connection, error) {
