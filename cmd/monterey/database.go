@@ -4,30 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"monterey/internal/store"
 	"monterey/internal/store/sqlite"
-	"monterey/internal/task"
 )
 
-// database is what commands need of one, beyond the nouns' stores. It is opened as it is: Migrate brings it to this release.
+// database is what commands need of one.
 type database interface {
-	store.Store
-
-	Migrate(ctx context.Context) (from, to int64, err error)
-	// Version is the schema version that it has, 0 when it is new, and the one that this release needs.
-	Version(ctx context.Context) (has, needs int64, err error)
-	// Ready says whether it answers and has the schema of this release.
-	Ready(ctx context.Context) error
-	// Waiting is how many deliveries wait to be counted, and when the oldest was received.
-	Waiting(ctx context.Context) (n int64, oldest time.Time, err error)
+	store.Database
 
 	// LockServer keeps other servers away until release, where one alone may work on it.
 	LockServer() (release func(), err error)
@@ -35,10 +24,6 @@ type database interface {
 	Served(ctx context.Context) (bool, error)
 	// OpenInbox is for a server, which takes webhooks in or counts them.
 	OpenInbox(ctx context.Context) error
-	// RunTasks runs tasks until ctx ends.
-	RunTasks(ctx context.Context, r *task.Runner, log *slog.Logger) error
-
-	Close() error
 }
 
 // openDatabase opens the database that the settings name.
