@@ -52,14 +52,14 @@ func (in *inbox) hear(ctx context.Context) {
 }
 
 func (in *inbox) hearOn(ctx context.Context) error {
-	dialing, cancel := context.WithTimeout(ctx, acquireFor)
+	dialing, cancel := context.WithTimeout(ctx, in.s.times.acquire)
 	defer cancel()
-	conn, err := pgx.ConnectConfig(dialing, in.s.direct)
+	conn, err := pgx.ConnectConfig(dialing, in.s.direct.Copy())
 	if err != nil {
 		return err
 	}
 	defer func() {
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), acquireFor)
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), in.s.times.acquire)
 		defer cancel()
 		_ = conn.Close(closing) // nothing is lost with it
 	}()

@@ -49,14 +49,15 @@ func (s *Store) Workspaces(ctx context.Context) (out []workspace.ID, err error) 
 	return out, err
 }
 
-// A transaction that counts looks everything up by keys, of tables that may have grown much since their statistics were taken.
-const beginCount = beginWrite + "; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off"
+// countWaits is how long counting waits for a workspace that another process writes to, before it is left to that one for a while.
+const countWaits = time.Second
 
-// How long a workspace is waited for that another process writes to.
-const (
-	countWaits   = time.Second // counting; then that workspace is left to the other for a while
-	rewriteWaits = 10 * time.Second
-)
+// counting is write for what is the only writer of its workspaces. Such a transaction looks everything up by keys, in tables that
+// may have grown much since their statistics were taken.
+func (s *Store) counting(ctx context.Context, what string, f func(pgx.Tx) error) error {
+	begin, _ := s.times.begins()
+	return s.inTx(ctx, what, begin+"; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off", f)
+}
 
 func errTaken() error {
 	return fault.New(fault.Taken, "another process counts these deliveries or writes to their workspace")
@@ -75,7 +76,7 @@ func (s *Store) Count(ctx context.Context, items []ingest.Item, f func(ingest.Tx
 	}
 	defer done()
 	var t *countTx
-	err = s.inTx(ctx, "count", beginCount, func(tx pgx.Tx) error {
+	err = s.counting(ctx, "count", func(tx pgx.Tx) error {
 		t = s.newCountTx(tx)
 		if err := s.claim(ctx, tx, nums, items); err != nil {
 			return err
@@ -126,7 +127,7 @@ func (s *Store) claim(ctx context.Context, tx pgx.Tx, nums []int64, items []inge
 	if !ours {
 		return errTaken()
 	}
-	if err := lockWorkspaces(ctx, tx, nums, countWaits); err != nil {
+	if err := s.lockWorkspaces(ctx, tx, nums, min(countWaits, s.times.lock)); err != nil {
 		if code(err) == lockNotAvailable {
 			return errTaken()
 		}
@@ -144,11 +145,11 @@ func (s *Store) claim(ctx context.Context, tx pgx.Tx, nums []int64, items []inge
 }
 
 // lockWorkspaces makes the transaction the only writer of workspaces, whose numbers are sorted.
-func lockWorkspaces(ctx context.Context, tx pgx.Tx, nums []int64, wait time.Duration) error {
+func (s *Store) lockWorkspaces(ctx context.Context, tx pgx.Tx, nums []int64, wait time.Duration) error {
 	b := &pgx.Batch{}
 	b.Queue("SELECT set_config('lock_timeout', $1, true)", fmt.Sprint(wait.Milliseconds()))
 	b.Queue("SELECT pg_advisory_xact_lock($1, n) FROM unnest($2::integer[]) AS n", lockWorkspace, nums)
-	b.Queue("SELECT set_config('lock_timeout', '10s', true)")
+	b.Queue("SELECT set_config('lock_timeout', $1, true)", fmt.Sprint(s.times.lock.Milliseconds()))
 	return tx.SendBatch(ctx, b).Close()
 }
 
@@ -160,7 +161,7 @@ func (s *Store) Rewrite(ctx context.Context, c workspace.Caller, f func(ingest.W
 // rewrite runs f in one transaction of the workspace, as its only writer, for which it waits.
 func (s *Store) rewrite(ctx context.Context, what string, c workspace.Caller, f func(*workspaceTx) error) error {
 	return s.rewriteLocked(ctx, what, c, func(tx pgx.Tx, num int64) error {
-		return lockWorkspaces(ctx, tx, []int64{num}, rewriteWaits)
+		return s.lockWorkspaces(ctx, tx, []int64{num}, s.times.lock)
 	}, f)
 }
 
@@ -192,7 +193,7 @@ func (s *Store) rewriteLocked(ctx context.Context, what string, c workspace.Call
 	}
 	defer done()
 	var t *countTx
-	err = s.inTx(ctx, what, beginCount, func(tx pgx.Tx) error {
+	err = s.counting(ctx, what, func(tx pgx.Tx) error {
 		t = s.newCountTx(tx)
 		if err := lock(tx, ws.num); err != nil {
 			return err

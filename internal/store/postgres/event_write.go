@@ -41,13 +41,13 @@ const insertEventsSQL = `INSERT INTO events (workspace_id, id, campaign, ordinal
 	AS e (id, campaign, ordinal, link, type, actor, class, source, updated_at, received_at, delivery, ip, facts)
 	ON CONFLICT (workspace_id, id) DO NOTHING RETURNING id`
 
-// InsertEvents implements ingest.WorkspaceTx. The month's partition is made by a transaction of its own, if it is missing.
+// InsertEvents implements ingest.WorkspaceTx.
 func (w *workspaceTx) InsertEvents(ctx context.Context, events []event.Event, from []delivery.ID) ([]bool, error) {
 	inserted := make([]bool, len(events))
 	if len(events) == 0 {
 		return inserted, nil
 	}
-	if err := w.t.s.ensureMonths(ctx, events[0].ID.Time(), events[len(events)-1].ID.Time()); err != nil {
+	if err := w.t.s.needMonths(events); err != nil {
 		return nil, err
 	}
 	links, err := w.links(ctx, events)
@@ -307,7 +307,7 @@ func (w *workspaceTx) FactsByCampaign(ctx context.Context, from, to int64, f fun
 	if err != nil {
 		return err
 	}
-	first, last := idRange(from, to)
+	first, last := event.FirstIn(from), event.FirstIn(to)
 	var id event.ID
 	var num, ordinal, kind, class, actor int64
 	dest := []any{&id, &num, &ordinal, &kind, &class, &actor}
@@ -315,7 +315,7 @@ func (w *workspaceTx) FactsByCampaign(ctx context.Context, from, to int64, f fun
 		if err := r.Scan(dest...); err != nil {
 			return err
 		}
-		return f(ids[num], rollup.Fact{At: secondOf(id), Recipient: recipient.Ordinal(ordinal), Type: event.Type(kind), Class: bounce.Class(class),
+		return f(ids[num], rollup.Fact{At: id.Time().Unix(), Recipient: recipient.Ordinal(ordinal), Type: event.Type(kind), Class: bounce.Class(class),
 			Actor: event.Rule(actor).Actor()})
 	}, "SELECT id, campaign, ordinal, type, class, actor FROM events WHERE workspace_id = $1 AND id >= $2 AND id < $3 ORDER BY id", w.ws, first, last)
 }
@@ -375,7 +375,7 @@ func (w *workspaceTx) Bounds(ctx context.Context) (first, last int64, ok bool, e
 		err = w.each(ctx, func(r row) error {
 			var id event.ID
 			err := r.Scan(&id)
-			see(secondOf(id))
+			see(id.Time().Unix())
 			return err
 		}, "SELECT id FROM events WHERE workspace_id = $1 ORDER BY id "+order+" LIMIT 1", w.ws)
 		if err != nil {
@@ -420,7 +420,7 @@ func (w *workspaceTx) ClicksChanged(ctx context.Context, after, until time.Time,
 			return err
 		}
 		if event.Type(kind) == event.Click {
-			at = append(at, secondOf(id))
+			at = append(at, id.Time().Unix())
 		}
 		return nil
 	}
@@ -443,7 +443,7 @@ func (w *workspaceTx) Clicks(ctx context.Context, from, to int64, f func(ingest.
 	if err != nil {
 		return err
 	}
-	first, last := idRange(from, to+1)
+	first, last := event.FirstIn(from), event.FirstIn(to+1)
 	var num, ordinal, actor int64
 	var c ingest.Click
 	dest := []any{&c.ID, &num, &ordinal, &c.Link, &actor}
@@ -451,7 +451,7 @@ func (w *workspaceTx) Clicks(ctx context.Context, from, to int64, f func(ingest.
 		if err := r.Scan(dest...); err != nil {
 			return err
 		}
-		c.At, c.Campaign, c.Recipient, c.Rule = secondOf(c.ID), ids[num], recipient.Ordinal(ordinal), event.Rule(actor)
+		c.At, c.Campaign, c.Recipient, c.Rule = c.ID.Time().Unix(), ids[num], recipient.Ordinal(ordinal), event.Rule(actor)
 		return f(c)
 	}, `SELECT id, campaign, ordinal, link, actor FROM events
 		WHERE workspace_id = $1 AND type = $2 AND id >= $3 AND id < $4 ORDER BY id`, w.ws, int64(event.Click), first, last)
@@ -473,4 +473,6 @@ func (w *workspaceTx) SetRules(ctx context.Context, ids []event.ID, rules []even
 }
 
 // FillHistory implements ingest.Store: a recipient's history is an index.
-func (s *Store) FillHistory(context.Context, workspace.Caller, int, int) (bool, error) { return false, nil }
+func (s *Store) FillHistory(context.Context, workspace.Caller, int, int) (bool, error) {
+	return false, nil
+}

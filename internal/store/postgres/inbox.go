@@ -197,7 +197,7 @@ func (in *inbox) begin(ctx context.Context, tx pgx.Tx, n int) (at time.Time, seq
 	}
 	b := &pgx.Batch{}
 	b.Queue("SELECT pg_advisory_xact_lock_shared($1, "+appendKey("coalesce($2::bigint, "+clockSQL+")")+")", lockAppend, now)
-	b.Queue("SELECT coalesce($1::bigint, " + clockSQL + ")", now).QueryRow(func(r pgx.Row) error {
+	b.Queue("SELECT coalesce($1::bigint, "+clockSQL+")", now).QueryRow(func(r pgx.Row) error {
 		var us int64
 		err := r.Scan(&us)
 		at = fromMicros(us)
@@ -237,22 +237,20 @@ func beganAt(key int64, now time.Time) time.Time {
 	return time.UnixMilli(ms - ago).UTC()
 }
 
-// beginLook begins what looks at several things one after the other, not at one snapshot.
-const beginLook = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; " + cutOff + "SET LOCAL statement_timeout = '60s'"
-
 // heldSQL reads the advisory locks of a class in this database.
 const heldSQL = `SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND classid = $1 AND objsubid = 2 AND granted
 	AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
 
 // AsOf implements delivery.Store. The clock is read first: an append that is seen neither in flight nor among what waits is
-// stamped later, or is counted. One in flight is released after its rows are seen, so they are looked for last.
+// stamped later, or is counted. One in flight is released after its rows can be seen, so they are looked for last. Each of the
+// three sees what is there when it is asked, not a snapshot as reads have it.
 func (s *Store) AsOf(ctx context.Context, c workspace.Caller) (at time.Time, err error) {
 	ws, err := s.workspace(ctx, c)
 	if err != nil {
 		return at, err
 	}
 	var began []int64
-	err = s.inTx(ctx, "as of", beginLook, func(tx pgx.Tx) error {
+	err = s.write(ctx, "as of", func(tx pgx.Tx) error {
 		if s.now != nil {
 			at = s.now().UTC().Truncate(time.Microsecond)
 		}
@@ -343,8 +341,16 @@ func (s *Store) connectionID(ctx context.Context, tx pgx.Tx, num int64) (provide
 func (s *Store) connectionNum(ctx context.Context, id provider.ID) (int64, error) {
 	return cached(&s.mu, s.connectionNums, id, func() (num int64, err error) {
 		err = s.read(ctx, "connection", func(tx pgx.Tx) error {
-			return tx.QueryRow(ctx, "SELECT num FROM connections WHERE id = $1", id).Scan(&num)
+			num, err = s.connectionNumIn(ctx, tx, id)
+			return err
 		})
+		return num, err
+	})
+}
+
+func (s *Store) connectionNumIn(ctx context.Context, tx pgx.Tx, id provider.ID) (int64, error) {
+	return cached(&s.mu, s.connectionNums, id, func() (num int64, err error) {
+		err = tx.QueryRow(ctx, "SELECT num FROM connections WHERE id = $1", id).Scan(&num)
 		return num, err
 	})
 }
