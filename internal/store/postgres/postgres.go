@@ -159,6 +159,7 @@ const (
 	lockWorkspace  = 0x6d6f_0001 // with a workspace's number: its only writer
 	lockAppend     = 0x6d6f_0002 // with the second in which they began: appends to the inbox in flight
 	lockPartitions = 0x6d6f_0003 // with 0: who makes partitions
+	lockImport     = 0x6d6f_0004 // with a workspace's number: who takes over an import of accounts
 )
 
 // Ready says whether the database answers and has this release's schema, or a newer one's, which keeps this release working.

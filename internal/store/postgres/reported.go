@@ -86,9 +86,15 @@ func putReported(ctx context.Context, tx pgx.Tx, ws int64, p provider.Name, r ca
 	if r.ProviderCampaignID == "" {
 		return fault.New(fault.Data, "a campaign without the provider's id")
 	}
-	cm, err := scanCampaign(tx.QueryRow(ctx, "SELECT "+campaignColumns+
-		" FROM campaigns WHERE workspace_id = $1 AND provider = $2 AND provider_campaign_id = $3 FOR UPDATE", ws, string(p), r.ProviderCampaignID))
-	if fault.Is(found(err, "campaign"), fault.NotFound) {
+	cm, err := heldByProvider(ctx, tx, ws, p, r.ProviderCampaignID)
+	if fault.Is(err, fault.NotFound) {
+		// Who makes campaigns holds the counters; the first webhook of this one may have made it meanwhile.
+		if _, err := tx.Exec(ctx, "SELECT 1 FROM counters WHERE workspace_id = $1 FOR UPDATE", ws); err != nil {
+			return err
+		}
+		cm, err = heldByProvider(ctx, tx, ws, p, r.ProviderCampaignID)
+	}
+	if fault.Is(err, fault.NotFound) {
 		got.Inserted++
 		return makeReported(ctx, tx, ws, p, r, now)
 	}
@@ -108,6 +114,13 @@ func putReported(ctx context.Context, tx pgx.Tx, ws int64, p provider.Name, r ca
 		return err
 	}
 	return setReported(ctx, tx, ws, cm)
+}
+
+// heldByProvider is heldCampaign by the provider's id.
+func heldByProvider(ctx context.Context, tx pgx.Tx, ws int64, p provider.Name, id string) (campaign.Campaign, error) {
+	cm, err := scanCampaign(tx.QueryRow(ctx, "SELECT "+campaignColumns+
+		" FROM campaigns WHERE workspace_id = $1 AND provider = $2 AND provider_campaign_id = $3 FOR UPDATE", ws, string(p), id))
+	return cm, found(err, "campaign")
 }
 
 // makeReported makes a campaign that only the provider knew.
