@@ -123,7 +123,7 @@ func (b *eventBatch) scan(r row) (err error) {
 	if rule := event.Rule(b.small >> 24); rule != 0 {
 		e.Actor, e.ActorReason = rule.Actor(), rule.String()
 	}
-	e.Facts, err = decodeFacts(b.ip, b.facts)
+	e.Facts, err = event.FactsOf(b.ip, b.facts)
 	return err
 }
 
