@@ -149,7 +149,7 @@ func (i *accountImport) merge(ctx context.Context, tx pgx.Tx) (counts account.Co
 
 // clear deletes what was staged in vain.
 func (i *accountImport) clear(ctx context.Context) {
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), endFor)
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), i.store.times.end)
 	defer cancel()
 	_ = i.store.write(ending, "clear staged accounts", func(tx pgx.Tx) error { // clearStale does what this could not
 		_, err := tx.Exec(ending, unstageSQL, i.ws, i.id)
