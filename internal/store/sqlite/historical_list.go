@@ -13,6 +13,7 @@ import (
 	"monterey/internal/bounce"
 	"monterey/internal/provider"
 	"monterey/internal/recipient"
+	"monterey/internal/store/eventlist"
 	"monterey/internal/workspace"
 )
 
@@ -79,14 +80,14 @@ type bounceQuery struct {
 func newBounceQuery(ctx context.Context, v *view, key []byte, p bounce.ListParams) (*bounceQuery, error) {
 	q := &bounceQuery{view: v, ListParams: p, to: micros(bounce.End), until: math.MaxInt64}
 	if !p.From.IsZero() {
-		q.from = min(max(ceilMicros(p.From), 0), q.to)
+		q.from = min(max(eventlist.CeilMicros(p.From), 0), q.to)
 	}
 	if !p.To.IsZero() {
-		q.to = max(min(ceilMicros(p.To), q.to), 0)
+		q.to = max(min(eventlist.CeilMicros(p.To), q.to), 0)
 	}
 	q.first, q.last = firstPlace(q.from), firstPlace(q.to)
 	if !p.UpdatedFrom.IsZero() {
-		q.since = ceilMicros(p.UpdatedFrom)
+		q.since = eventlist.CeilMicros(p.UpdatedFrom)
 	}
 	if len(p.Classes) > 0 {
 		q.classes = int64s(p.Classes)
@@ -164,8 +165,8 @@ func (v *view) heldBy(ctx context.Context, numbers []string) (addresses []string
 func (q *bounceQuery) fewUpdates(ctx context.Context) (few bool, err error) {
 	n := 0
 	err = q.each(ctx, func(r row) error { return r.Scan(&n) }, `SELECT count(*) FROM
-		(SELECT 1 FROM historical_bounces INDEXED BY historical_bounces_by_update WHERE workspace = ? AND updated_at >= ? LIMIT ?)`, q.ws, q.since, fewKeys+1)
-	return n <= fewKeys, err
+		(SELECT 1 FROM historical_bounces INDEXED BY historical_bounces_by_update WHERE workspace = ? AND updated_at >= ? LIMIT ?)`, q.ws, q.since, eventlist.FewKeys+1)
+	return n <= eventlist.FewKeys, err
 }
 
 func (q *bounceQuery) changes() bool { return !q.UpdatedFrom.IsZero() }
@@ -213,7 +214,7 @@ func (q *bounceQuery) narrow(ctx context.Context) (skip int, err error) {
 	case q.After != nil:
 		q.narrowBehind(*q.After)
 		return 0, nil
-	case q.Offset < seekFrom || q.byUpdate() || q.changes() || q.ordinals != nil:
+	case q.Offset < eventlist.SeekFrom || q.byUpdate() || q.changes() || q.ordinals != nil:
 		return q.Offset, nil
 	}
 	return q.seek(ctx)
@@ -513,4 +514,18 @@ func (q *bounceQuery) stretches(ctx context.Context) (out []stretch, err error) 
 		slices.Reverse(out)
 	}
 	return out, nil
+}
+
+func later(a, b []byte) []byte {
+	if bytes.Compare(a, b) > 0 {
+		return a
+	}
+	return b
+}
+
+func earlier(a, b []byte) []byte {
+	if bytes.Compare(a, b) < 0 {
+		return a
+	}
+	return b
 }
