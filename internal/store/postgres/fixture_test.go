@@ -45,7 +45,8 @@ type removedEvent struct {
 	campaign int64
 }
 
-var fixtureStart = time.Date(2026, 1, 10, 0, 0, 0, 0, time.UTC)
+// fixtureStart lets a few days lie in two partitions.
+var fixtureStart = time.Date(2026, 1, 30, 12, 0, 0, 0, time.UTC)
 
 // newFixture makes a workspace of nothing but campaigns, links and recipients, beside another one with the same numbers.
 func newFixture(t testing.TB, seed uint64, campaigns, recipients int) *fixture {

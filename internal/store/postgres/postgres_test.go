@@ -39,18 +39,18 @@ func TestMigrationNumbers(t *testing.T) {
 // TestMigrateAtOnce: of several processes that start at the same time one migrates, and all go on.
 func TestMigrateAtOnce(t *testing.T) {
 	url := emptyDatabase(t)
+	var stores []*Store
+	for range 4 {
+		stores = append(stores, openStore(t, url, nil))
+	}
 	results := make(chan error)
-	for range 3 {
+	for _, s := range stores {
 		go func() {
-			s, err := Open(t.Context(), url, nil)
-			if err == nil {
-				_, _, err = s.Migrate(t.Context())
-				err = errors.Join(err, s.Close())
-			}
+			_, _, err := s.Migrate(t.Context())
 			results <- err
 		}()
 	}
-	for range 3 {
+	for range stores {
 		if err := <-results; err != nil {
 			t.Error(err)
 		}

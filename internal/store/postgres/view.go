@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/RoaringBitmap/roaring/v2"
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
@@ -135,12 +134,14 @@ func (v *view) Counts(ctx context.Context, c campaign.ID, s rollup.Span, from, t
 	}, countsSQL, v.ws, num, int64(s), from, to)
 }
 
-// Of a campaign the index alone answers for the types that need neither actor nor class: most of what a quarter hour holds
+// Of campaigns the index alone answers for the types that need neither actor nor class: most of what a quarter hour holds
 // after a send are sent events.
 const (
 	allFactsSQL = "SELECT id, ordinal, type, class, actor FROM events WHERE workspace_id = $1 AND id >= $2 AND id < $3"
-	factsSQL    = `SELECT id, ordinal, type, 0::smallint, 0::smallint FROM events WHERE workspace_id = $1 AND campaign = $2 AND type IN (1, 2, 6, 7) AND id >= $3 AND id < $4
-		UNION ALL SELECT id, ordinal, type, class, actor FROM events WHERE workspace_id = $1 AND campaign = $2 AND type IN (3, 4, 5) AND id >= $3 AND id < $4`
+	factsSQL    = `SELECT id, ordinal, type, 0::smallint, 0::smallint FROM events
+		WHERE workspace_id = $1 AND campaign = ANY ($2) AND type IN (1, 2, 6, 7) AND id >= $3 AND id < $4
+		UNION ALL SELECT id, ordinal, type, class, actor FROM events
+		WHERE workspace_id = $1 AND campaign = ANY ($2) AND type IN (3, 4, 5) AND id >= $3 AND id < $4`
 )
 
 // Facts implements rollup.Source.
@@ -149,6 +150,11 @@ func (v *view) Facts(ctx context.Context, c campaign.ID, from, to int64, f func(
 	if err != nil || !ok {
 		return err
 	}
+	return v.facts(ctx, []int64{num}, from, to, f)
+}
+
+// facts are the events of the campaigns with these numbers; -1 is the whole workspace.
+func (v *view) facts(ctx context.Context, nums []int64, from, to int64, f func(rollup.Fact)) error {
 	var id event.ID
 	var ordinal, kind, class, actor int64
 	dest := []any{&id, &ordinal, &kind, &class, &actor}
@@ -156,39 +162,15 @@ func (v *view) Facts(ctx context.Context, c campaign.ID, from, to int64, f func(
 		if err := r.Scan(dest...); err != nil {
 			return err
 		}
-		f(rollup.Fact{At: secondOf(id), Recipient: recipient.Ordinal(ordinal), Type: event.Type(kind), Class: bounce.Class(class),
+		f(rollup.Fact{At: id.Time().Unix(), Recipient: recipient.Ordinal(ordinal), Type: event.Type(kind), Class: bounce.Class(class),
 			Actor: event.Rule(actor).Actor()})
 		return nil
 	}
-	first, last := idRange(from, to)
-	if num < 0 {
+	first, last := event.FirstIn(from), event.FirstIn(to)
+	if nums[0] < 0 {
 		return v.each(ctx, scan, allFactsSQL, v.ws, first, last)
 	}
-	return v.each(ctx, scan, factsSQL, v.ws, num, first, last)
-}
-
-// maxMillis is beyond every time that an id can begin with.
-const maxMillis = 1 << 48
-
-// idRange is the ids of the events with from <= Unix second < to: first <= id < last.
-func idRange(from, to int64) (first, last event.ID) {
-	return firstID(from), firstID(to)
-}
-
-func firstID(second int64) event.ID {
-	if second >= maxMillis/1000 {
-		return event.ID{UUID: uuid.Max}
-	}
-	return event.FirstAt(time.Unix(max(second, 0), 0))
-}
-
-// secondOf is the Unix second that an id begins with.
-func secondOf(id event.ID) int64 {
-	ms := int64(0)
-	for _, b := range id.UUID[:6] {
-		ms = ms<<8 | int64(b)
-	}
-	return ms / 1000
+	return v.each(ctx, scan, factsSQL, v.ws, nums, first, last)
 }
 
 // Campaign implements rollup.View.
@@ -248,7 +230,7 @@ func (v *view) Clicks(ctx context.Context, c campaign.ID, from, to int64, f func
 	if err != nil {
 		return err
 	}
-	first, last := idRange(from, to)
+	first, last := event.FirstIn(from), event.FirstIn(to)
 	var id event.ID
 	var ordinal, actor, link int64
 	dest := []any{&id, &ordinal, &actor, &link}
@@ -256,7 +238,7 @@ func (v *view) Clicks(ctx context.Context, c campaign.ID, from, to int64, f func
 		if err := r.Scan(dest...); err != nil {
 			return err
 		}
-		return f(links[link], rollup.Fact{At: secondOf(id), Recipient: recipient.Ordinal(ordinal), Type: event.Click, Actor: event.Rule(actor).Actor()})
+		return f(links[link], rollup.Fact{At: id.Time().Unix(), Recipient: recipient.Ordinal(ordinal), Type: event.Click, Actor: event.Rule(actor).Actor()})
 	}, clicksSQL, v.ws, num, first, last)
 }
 
