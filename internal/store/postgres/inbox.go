@@ -237,8 +237,8 @@ func beganAt(key int64, now time.Time) time.Time {
 	return time.UnixMilli(ms - ago).UTC()
 }
 
-// heldSQL reads the advisory locks of a class in this database.
-const heldSQL = `SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND classid = $1 AND objsubid = 2 AND granted
+// locksSQL reads the advisory locks of a class in this database.
+const locksSQL = `SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND classid = $1 AND objsubid = 2 AND granted
 	AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
 
 // AsOf implements delivery.Store. The clock is read first: an append that is seen neither in flight nor among what waits is
@@ -263,7 +263,7 @@ func (s *Store) AsOf(ctx context.Context, c workspace.Caller) (at time.Time, err
 				return err
 			})
 		}
-		b.Queue(heldSQL, lockAppend).Query(func(rows pgx.Rows) (err error) {
+		b.Queue(locksSQL, lockAppend).Query(func(rows pgx.Rows) (err error) {
 			began, err = pgx.CollectRows(rows, pgx.RowTo[int64])
 			return err
 		})

@@ -213,7 +213,7 @@ func scanNum(r row) (n int64, err error) {
 
 // avoided are the workspaces that are left to others.
 func (in *inbox) avoided(ctx context.Context, tx pgx.Tx) (map[int64]bool, error) {
-	held, err := query(ctx, tx, scanNum, heldSQL, lockCounting)
+	held, err := query(ctx, tx, scanNum, locksSQL, lockCounting)
 	if err != nil {
 		return nil, err
 	}

@@ -190,7 +190,8 @@ const (
 	lockWorkspace  = 0x6d6f_0001 // with a workspace's number: its only writer
 	lockAppend     = 0x6d6f_0002 // with the time at which they began (see appendKey): appends to the inbox in flight
 	lockPartitions = 0x6d6f_0003 // with 0: who makes partitions
-	lockCounting   = 0x6d6f_0004 // with a workspace's number: who counts what waits for it
+	lockImport     = 0x6d6f_0004 // with a workspace's number: who takes over an import of accounts
+	lockCounting   = 0x6d6f_0005 // with a workspace's number: who counts what waits for it
 )
 
 // Ready says whether the database answers and has this release's schema, or a newer one's, which keeps this release working.
