@@ -68,6 +68,17 @@ func Migrate[TTx any](ctx context.Context, driver riverdriver.Driver[TTx], tx TT
 	return err
 }
 
+// MigrateSteps brings River's tables to Version, each step in a transaction of its own: PostgreSQL lets an enumeration's new
+// values be used only when the transaction that added them is over.
+func MigrateSteps[TTx any](ctx context.Context, driver riverdriver.Driver[TTx]) error {
+	m, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return fmt.Errorf("jobs: migrate: %w", err)
+	}
+	_, err = m.Migrate(ctx, rivermigrate.DirectionUp, &rivermigrate.MigrateOpts{TargetVersion: Version})
+	return err
+}
+
 // Enqueue makes the job of a task in the transaction tx.
 func (q *Queue[TTx]) Enqueue(ctx context.Context, tx TTx, ws workspace.ID, id task.ID) error {
 	_, err := q.client.InsertTx(ctx, tx, Job{ws.UUID, id.UUID}, &river.InsertOpts{MaxAttempts: attempts})

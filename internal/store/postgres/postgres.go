@@ -1,0 +1,323 @@
+// Package postgres keeps everything in a PostgreSQL database, which any number of processes share. Its files and functions are
+// named as those of package sqlite: directory, members, keys, connection, campaign and run for what people set up; inbox, count,
+// event_write, rollup_write and delivery_write for counting; view, event and delivery for what is read. Here are connections and
+// transactions; migrate.go makes the schema, partition.go the months of events, fault.go says what an error is, uuid.go how ids
+// go over the wire, list.go and view.go what queries share.
+//
+// Nothing is kept in a session, so that PgBouncer may pool transactions: settings are local to a transaction, locks end with it,
+// batches go in arrays, and there are no temporary tables. A transaction that writes is READ COMMITTED and locks what it must not
+// share; one that reads sees a single snapshot.
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+
+	"monterey/internal/fault"
+	"monterey/internal/provider"
+	"monterey/internal/store"
+	"monterey/internal/task/jobs"
+	"monterey/internal/workspace"
+)
+
+// Conns is how many connections a process has at the most, unless the URL says otherwise (pool_max_conns).
+const Conns = 10
+
+// How long things may take.
+const (
+	acquireFor = 5 * time.Second  // waiting for one of the pool's connections
+	endFor     = 10 * time.Second // a commit or rollback, which goes on when the asker has gone away
+)
+
+// How a transaction begins, all in one message. A worker whose network is cut leaves a transaction behind: the server ends it
+// when it has heard nothing for 10 s, between two statements as well as in the middle of an answer, and so frees its locks.
+const (
+	beginWrite = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; " + cutOff + "SET LOCAL statement_timeout = '120s'; SET LOCAL lock_timeout = '10s'"
+	beginRead  = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; " + cutOff + "SET LOCAL statement_timeout = '60s'"
+	cutOff     = "SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL tcp_user_timeout = '10s'; "
+)
+
+// Options of a store. Only URL is needed.
+type Options struct {
+	URL    string           // of the database, perhaps through PgBouncer
+	Direct string           // past PgBouncer, for migrations and LISTEN; empty = URL
+	Now    func() time.Time // nil = the database's clock, on which several machines agree
+}
+
+// Store is the database. It is safe for concurrent use.
+type Store struct {
+	store.Store // what is not written yet
+
+	now    func() time.Time // nil = the database's clock
+	pool   *pgxpool.Pool
+	direct *pgx.ConnConfig
+	queue  *jobs.Queue[pgx.Tx]
+	needs  int64 // the schema version of this release
+	months months
+
+	mu             sync.Mutex
+	nums           map[workspace.ID]workspaceRow // immutable facts of workspaces; filled as they are asked for
+	workspaceIDs   map[int64]workspace.ID
+	connectionIDs  map[int64]provider.ID
+	connectionNums map[provider.ID]int64
+}
+
+// workspaceRow is what never changes of a workspace.
+type workspaceRow struct {
+	num int64
+	key []byte // the identity key
+}
+
+// Open connects to the database at url; see OpenWith.
+func Open(ctx context.Context, url string, now func() time.Time) (*Store, error) {
+	return OpenWith(ctx, Options{URL: url, Now: now})
+}
+
+// OpenWith connects to a database. It does not migrate (see Migrate).
+func OpenWith(ctx context.Context, opts Options) (*Store, error) {
+	cfg, err := poolConfig(opts.URL)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{now: opts.Now, direct: cfg.ConnConfig.Copy(), nums: map[workspace.ID]workspaceRow{}, workspaceIDs: map[int64]workspace.ID{},
+		connectionIDs: map[int64]provider.ID{}, connectionNums: map[provider.ID]int64{}}
+	if opts.Direct != "" {
+		direct, err := poolConfig(opts.Direct)
+		if err != nil {
+			return nil, err
+		}
+		s.direct = direct.ConnConfig
+	}
+	if s.needs, err = s.lastMigration(); err != nil {
+		return nil, err
+	}
+	if s.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
+		return nil, fmt.Errorf("postgres: open: %w", err)
+	}
+	if s.queue, err = jobs.NewQueue(riverpgxv5.New(s.pool)); err == nil {
+		err = s.suits(ctx)
+	}
+	if err != nil {
+		s.pool.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func poolConfig(url string) (*pgxpool.Config, error) {
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "the database's URL: %s", strings.TrimPrefix(err.Error(), "cannot parse ")) // without the password
+	}
+	if !strings.Contains(url, "pool_max_conns=") {
+		cfg.MaxConns = Conns
+	}
+	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
+		cfg.ConnConfig.RuntimeParams["application_name"] = "monterey" // PgBouncer knows this one
+	}
+	cfg.AfterConnect = func(_ context.Context, conn *pgx.Conn) error { registerUUID(conn.TypeMap()); return nil }
+	return cfg, nil
+}
+
+// suits says what is wrong with the server, if anything.
+func (s *Store) suits(ctx context.Context) error {
+	conn, err := s.acquire(ctx)
+	if err != nil {
+		return translate("open", err)
+	}
+	defer conn.Release()
+	pc := conn.Conn().PgConn()
+	version := pc.ParameterStatus("server_version")
+	if n, err := strconv.Atoi(version[:len(version)-len(strings.TrimLeft(version, "0123456789"))]); err == nil && n < 14 {
+		return fault.New(fault.Invalid, "the database is PostgreSQL %s; 14 or later is needed", version)
+	}
+	if enc := pc.ParameterStatus("server_encoding"); enc != "" && enc != "UTF8" {
+		return fault.New(fault.Invalid, "the database's encoding is %s; UTF8 is needed", enc)
+	}
+	return nil
+}
+
+// Close ends the use of the database.
+func (s *Store) Close() error {
+	s.pool.Close()
+	return nil
+}
+
+// The classes of advisory locks, the first of a lock's two numbers. All end with their transaction.
+const (
+	lockWorkspace  = 0x6d6f_0001 // with a workspace's number: its only writer
+	lockAppend     = 0x6d6f_0002 // with the second in which they began: appends to the inbox in flight
+	lockPartitions = 0x6d6f_0003 // with 0: who makes partitions
+)
+
+// Ready says whether the database answers and has this release's schema, or a newer one's, which keeps this release working.
+func (s *Store) Ready(ctx context.Context) error {
+	has, _, err := s.Version(ctx)
+	if err != nil {
+		return err
+	}
+	if has < s.needs {
+		return fault.New(fault.Unavailable, "the database has version %d, this release needs %d", has, s.needs)
+	}
+	return nil
+}
+
+// write runs f in a transaction, of which nothing stays when f fails. f runs again after a deadlock, so it must begin anew
+// with all that it keeps.
+func (s *Store) write(ctx context.Context, what string, f func(pgx.Tx) error) error {
+	return s.inTx(ctx, what, beginWrite, f)
+}
+
+// read runs f on one snapshot.
+func (s *Store) read(ctx context.Context, what string, f func(pgx.Tx) error) error {
+	return s.inTx(ctx, what, beginRead, f)
+}
+
+// tries is how often a transaction is run that the server gives up for the sake of another.
+const tries = 4
+
+func (s *Store) inTx(ctx context.Context, what, begin string, f func(pgx.Tx) error) error {
+	for try := 1; ; try++ {
+		err := s.tryTx(ctx, begin, f)
+		if c := code(err); c != serializationFailure && c != deadlockDetected || try == tries {
+			return translate(what, err)
+		}
+		select {
+		case <-time.After(time.Duration(try) * (10 + rand.N[time.Duration](20)) * time.Millisecond):
+		case <-ctx.Done():
+			return translate(what, ctx.Err())
+		}
+	}
+}
+
+func (s *Store) tryTx(ctx context.Context, begin string, f func(pgx.Tx) error) error {
+	conn, tx, err := s.begin(ctx, begin)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	open := true
+	defer func() {
+		if open {
+			ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), endFor)
+			defer cancel()
+			_ = tx.Rollback(ending) // what fails here closes the connection, which rolls back too
+		}
+	}()
+	if err := f(tx); err != nil {
+		return lost(conn, err)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	// A commit that is cut short leaves nobody knowing what came of it.
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), endFor)
+	defer cancel()
+	open = false
+	return lost(conn, tx.Commit(ending))
+}
+
+// begin begins a transaction. The pool finds out that a connection is dead, say after the server was restarted, only by
+// using it: it is given a few.
+func (s *Store) begin(ctx context.Context, text string) (*pgxpool.Conn, pgx.Tx, error) {
+	for try := 1; ; try++ {
+		conn, err := s.acquire(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: text})
+		if err == nil {
+			return conn, tx, nil
+		}
+		dead := conn.Conn().IsClosed()
+		err = lost(conn, err)
+		conn.Release()
+		if !dead || try > int(s.pool.Config().MaxConns) || ctx.Err() != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	waiting, cancel := context.WithTimeout(ctx, acquireFor)
+	defer cancel()
+	return s.pool.Acquire(waiting)
+}
+
+// clock is the time: the database's, unless Open was given another.
+func (s *Store) clock(ctx context.Context, tx pgx.Tx) (time.Time, error) {
+	if s.now != nil {
+		return s.now(), nil
+	}
+	var us int64
+	err := tx.QueryRow(ctx, "SELECT "+clockSQL).Scan(&us)
+	return fromMicros(us), err
+}
+
+// clockSQL is the database's clock as a time is stored.
+const clockSQL = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+
+// workspace finds the number and the identity key of the caller's workspace; NotFound for none that is there.
+func (s *Store) workspace(ctx context.Context, c workspace.Caller) (workspaceRow, error) {
+	id := c.Workspace()
+	return cached(&s.mu, s.nums, id, func() (row workspaceRow, err error) {
+		err = s.read(ctx, "workspace", func(tx pgx.Tx) error {
+			return found(tx.QueryRow(ctx, "SELECT num, identity_key FROM workspaces WHERE id = $1 AND deleted_at = 0", id).Scan(&row.num, &row.key), "workspace")
+		})
+		return row, err
+	})
+}
+
+// cached looks a fact up that never changes.
+func cached[K comparable, V any](mu *sync.Mutex, facts map[K]V, k K, find func() (V, error)) (V, error) {
+	mu.Lock()
+	v, ok := facts[k]
+	mu.Unlock()
+	if ok {
+		return v, nil
+	}
+	v, err := find()
+	if err != nil {
+		return v, err
+	}
+	mu.Lock()
+	facts[k] = v
+	mu.Unlock()
+	return v, nil
+}
+
+// micros is how a time is stored; the zero time is 0.
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+// fromMicros is the inverse of micros.
+func fromMicros(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us).UTC()
+}
+
+// lost marks an error that came with the loss of the connection; the driver's own errors do not all say so.
+func lost(conn *pgxpool.Conn, err error) error {
+	var server *pgconn.PgError
+	if err != nil && !errors.As(err, &server) && conn.Conn().IsClosed() {
+		return errors.Join(errLost, err)
+	}
+	return err
+}
