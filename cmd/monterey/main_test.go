@@ -85,6 +85,8 @@ func TestServeRefuses(t *testing.T) {
 	}{
 		{"no URL of PostgreSQL", []string{"--database", "postgres://u:sesame@db:port/x"}, nil, "--database is no URL of PostgreSQL"},
 		{"no URL by environment", nil, map[string]string{"MONTEREY_DATABASE": "postgresql://u:sesame@db/x?sslmode=maybe"}, "--database is no URL of PostgreSQL"},
+		{"no direct URL", []string{"--database", "postgres://u:sesame@db/x", "--database-direct", "db:sesame"}, nil, "--database-direct is no URL"},
+		{"a direct URL beside a file", nil, map[string]string{"MONTEREY_DATABASE_DIRECT": "postgres://u:sesame@db/x"}, "--database-direct needs"},
 		{"a file for a worker's address", []string{"--database", "postgres://u:sesame@db/x", "--role", "worker", "--addr-file", "x"}, nil, "--addr-file"},
 		{"the role boss", []string{"--database", "postgres://u:sesame@db/x", "--role", "boss"}, nil, "must be all, api or worker"},
 		{"the role api", []string{"--role", "api"}, nil, "needs PostgreSQL"},

@@ -75,7 +75,7 @@ func (s *Store) migrations() (*goose.Provider, *sql.DB, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("postgres: migrations: %w", err)
 	}
-	db := stdlib.OpenDB(*s.direct)
+	db := stdlib.OpenDB(*s.direct.ConnConfig)
 	p, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(jobTables),
 		goose.WithSessionLocker(locker))
 	if err != nil {

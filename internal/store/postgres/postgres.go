@@ -61,7 +61,7 @@ type Store struct {
 
 	now    func() time.Time // nil = the database's clock
 	pool   *pgxpool.Pool
-	direct *pgx.ConnConfig
+	direct *pgxpool.Config
 	queue  *jobs.Queue[pgx.Tx]
 	needs  int64 // the schema version of this release
 	months months
@@ -90,14 +90,12 @@ func OpenWith(ctx context.Context, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{now: opts.Now, direct: cfg.ConnConfig.Copy(), nums: map[workspace.ID]workspaceRow{}, workspaceIDs: map[int64]workspace.ID{},
+	s := &Store{now: opts.Now, direct: cfg.Copy(), nums: map[workspace.ID]workspaceRow{}, workspaceIDs: map[int64]workspace.ID{},
 		connectionIDs: map[int64]provider.ID{}, connectionNums: map[provider.ID]int64{}}
 	if opts.Direct != "" {
-		direct, err := poolConfig(opts.Direct)
-		if err != nil {
+		if s.direct, err = poolConfig(opts.Direct); err != nil {
 			return nil, err
 		}
-		s.direct = direct.ConnConfig
 	}
 	if s.needs, err = s.lastMigration(); err != nil {
 		return nil, err
