@@ -13,6 +13,9 @@ import (
 	"monterey/internal/task/jobs"
 )
 
+// workerName is what the connections of those are called who run jobs: Served finds them by it.
+const workerName = "monterey worker"
+
 // jobConns is how many connections jobs have to themselves: one listens, the others fetch jobs and keep what became of them.
 const jobConns = 4
 
@@ -20,7 +23,8 @@ const jobConns = 4
 // does not wait for connections that others hold.
 func (s *Store) RunTasks(ctx context.Context, r *task.Runner, log *slog.Logger) error {
 	cfg := s.direct.Copy()
-	cfg.MaxConns, cfg.MinConns = jobConns, 0
+	cfg.MaxConns, cfg.MinConns = jobConns, 1
+	cfg.ConnConfig.RuntimeParams["application_name"] = workerName
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return fmt.Errorf("postgres: jobs: %w", err)
@@ -55,10 +59,11 @@ func (l lease) Renew(ctx context.Context, client string, working []int64) ([]int
 	return lost, translate("renew jobs", err)
 }
 
-// Served says whether a process runs jobs. One that was killed is believed to for some 15 s more.
+// Served says whether a process runs jobs.
 func (s *Store) Served(ctx context.Context) (served bool, err error) {
 	err = s.read(ctx, "served", func(tx pgx.Tx) error {
-		return tx.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM river_leader WHERE expires_at > clock_timestamp())").Scan(&served)
+		return tx.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1)",
+			workerName).Scan(&served)
 	})
 	return served, err
 }
