@@ -41,9 +41,11 @@ func TestMain(m *testing.M) {
 	os.Exit(result)
 }
 
-// exec runs a statement on a connection of its own.
-func (s *server) exec(ctx context.Context, text string) error {
-	conn, err := pgx.Connect(ctx, s.url)
+func (s *server) exec(ctx context.Context, text string) error { return execAlone(ctx, s.url, text) }
+
+// execAlone runs a statement on a connection of its own, in no transaction.
+func execAlone(ctx context.Context, url, text string) error {
+	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
 		return err
 	}

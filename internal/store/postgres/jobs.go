@@ -22,8 +22,8 @@ const jobConns = 4
 // RunTasks runs the jobs of tasks until ctx ends; any number of processes may. River listens, so it goes past PgBouncer, and
 // does not wait for connections that others hold.
 func (s *Store) RunTasks(ctx context.Context, r *task.Runner, log *slog.Logger) error {
-	cfg := s.direct.Copy()
-	cfg.MaxConns, cfg.MinConns = jobConns, 1
+	cfg := s.pool.Config()
+	cfg.ConnConfig, cfg.MaxConns, cfg.MinConns = s.direct.Copy(), jobConns, 1
 	cfg.ConnConfig.RuntimeParams["application_name"] = workerName
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {

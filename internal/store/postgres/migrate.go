@@ -71,11 +71,11 @@ func (s *Store) migrations() (*goose.Provider, *sql.DB, error) {
 	jobTables := goose.NewGoMigration(6, &goose.GoFunc{RunDB: func(ctx context.Context, _ *sql.DB) error {
 		return jobs.MigrateSteps(ctx, riverpgxv5.New(s.pool))
 	}}, nil)
-	locker, err := lock.NewPostgresSessionLocker()
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300)) // asks each second
 	if err != nil {
 		return nil, nil, fmt.Errorf("postgres: migrations: %w", err)
 	}
-	db := stdlib.OpenDB(*s.direct.ConnConfig)
+	db := stdlib.OpenDB(*s.direct)
 	p, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(jobTables),
 		goose.WithSessionLocker(locker))
 	if err != nil {

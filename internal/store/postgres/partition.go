@@ -38,7 +38,11 @@ func (m month) start() time.Time {
 
 func (m month) String() string { return fmt.Sprintf("events_%04d_%02d", int(m)/12, int(m)%12+1) }
 
-var farMonth = monthOf(time.Date(farYear, 1, 1, 0, 0, 0, 0, time.UTC))
+// Months at which partitions without an end begin or end.
+var (
+	farMonth  = monthOf(time.Date(farYear, 1, 1, 0, 0, 0, 0, time.UTC))
+	lastMonth = monthOf(time.UnixMilli(1<<48)) + 1 // after all that an id can say
+)
 
 // months remembers which months have a partition.
 type months struct {
@@ -53,6 +57,13 @@ func (m *months) has(wanted month) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return covered(m.spans, wanted)
+}
+
+// forget makes the next who asks look again: a month has been detached.
+func (m *months) forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.spans = nil
 }
 
 func covered(spans []span, m month) bool {
@@ -70,13 +81,8 @@ func (s *Store) EnsurePartitions(ctx context.Context) error {
 	if s.now != nil {
 		now = s.now()
 	}
-	return s.ensureMonths(ctx, now, monthOf(now).start().AddDate(0, monthsAhead, 0))
-}
-
-// ensureMonths makes the partitions of the times from the first to the last, both in it. It does so in a transaction of its own.
-func (s *Store) ensureMonths(ctx context.Context, first, last time.Time) error {
 	var wanted []month
-	for m := monthOf(first); m <= min(monthOf(last), farMonth); m++ {
+	for m := monthOf(now); m <= monthOf(now)+monthsAhead; m++ {
 		if !s.months.has(m) {
 			wanted = append(wanted, m)
 		}
@@ -84,6 +90,36 @@ func (s *Store) ensureMonths(ctx context.Context, first, last time.Time) error {
 	if len(wanted) == 0 {
 		return nil
 	}
+	return s.makeMonths(ctx, wanted)
+}
+
+// missingMonths is a write's answer that it needs partitions first. A transaction does not see those that are attached while it
+// is under way, so they are made after it is undone, and then it runs again.
+type missingMonths []month
+
+func (m missingMonths) Error() string {
+	return fmt.Sprintf("no partition for the months %v", []month(m))
+}
+
+// needMonths is nil when these events, which are sorted by id, have their partitions; else what a write must return.
+func (s *Store) needMonths(events []event.Event) error {
+	var wanted missingMonths
+	last := month(-1)
+	for i := range events {
+		m := monthOf(events[i].ID.Time())
+		if m != last && !s.months.has(m) {
+			wanted = append(wanted, m)
+		}
+		last = m
+	}
+	if wanted == nil {
+		return nil
+	}
+	return wanted
+}
+
+// makeMonths makes the partitions of these months, which are sorted, in a transaction of its own.
+func (s *Store) makeMonths(ctx context.Context, wanted []month) error {
 	var spans []span
 	err := s.write(ctx, "make partitions", func(tx pgx.Tx) (err error) {
 		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1, 0)", lockPartitions); err != nil {
@@ -119,7 +155,7 @@ func partitions(ctx context.Context, tx pgx.Tx) ([]span, error) {
 		if err := r.Scan(&bounds); err != nil {
 			return s, err
 		}
-		s.to = farMonth + 12*20_000 // beyond what an id can say
+		s.to = lastMonth
 		for _, b := range boundID.FindAllStringSubmatch(bounds, -1) {
 			id, err := uuid.Parse(b[2])
 			if err != nil {
@@ -146,7 +182,7 @@ type partition struct {
 func missing(spans []span, wanted []month) (out []partition) {
 	if len(spans) == 0 && len(wanted) > 0 {
 		first := wanted[0] - monthsBack
-		out = append(out, partition{"events_old", span{0, first}}, partition{"events_far", span{farMonth, farMonth + 1}})
+		out = append(out, partition{"events_old", span{0, first}}, partition{"events_far", span{farMonth, lastMonth}})
 		spans = []span{out[0].span, out[1].span}
 		for m := first; m < wanted[0]; m++ {
 			out = append(out, partition{m.String(), span{m, m + 1}})
@@ -166,11 +202,22 @@ func (p partition) attach(ctx context.Context, tx pgx.Tx) error {
 	if p.from > 0 {
 		from = "'" + event.FirstAt(p.from.start()).String() + "'"
 	}
-	if p.from < farMonth {
+	if p.to < lastMonth {
 		to = "'" + event.FirstAt(p.to.start()).String() + "'"
 	}
-	_, err := tx.Exec(ctx, fmt.Sprintf(`CREATE TABLE %s (LIKE events INCLUDING ALL)
+	name := p.name
+	for n := 2; ; n++ { // a month that was detached may still be there
+		var free bool
+		if err := tx.QueryRow(ctx, "SELECT to_regclass($1) IS NULL", name).Scan(&free); err != nil {
+			return err
+		}
+		if free {
+			break
+		}
+		name = fmt.Sprintf("%s_%d", p.name, n)
+	}
+	_, err := tx.Exec(ctx, fmt.Sprintf(`CREATE TABLE %[1]s (LIKE events INCLUDING ALL)
 		WITH (autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
-		ALTER TABLE events ATTACH PARTITION %s FOR VALUES FROM (%s) TO (%s)`, p.name, p.name, from, to))
+		ALTER TABLE events ATTACH PARTITION %[1]s FOR VALUES FROM (%[2]s) TO (%[3]s)`, name, from, to))
 	return err
 }

@@ -34,19 +34,27 @@ import (
 // Conns is how many connections a process has at the most, unless the URL says otherwise (pool_max_conns).
 const Conns = 10
 
-// How long things may take.
-const (
-	acquireFor = 5 * time.Second  // waiting for one of the pool's connections
-	endFor     = 10 * time.Second // a commit or rollback, which goes on when the asker has gone away
-)
+// timeouts are how long things may take.
+type timeouts struct {
+	acquire   time.Duration // waiting for one of the pool's connections
+	end       time.Duration // a commit or rollback, which goes on when the asker has gone away
+	lock      time.Duration // waiting for another's lock
+	statement time.Duration
+	silent    time.Duration // that one side of a transaction hears nothing of the other
+}
 
-// How a transaction begins, all in one message. A worker whose network is cut leaves a transaction behind: the server ends it
-// when it has heard nothing for 10 s, between two statements as well as in the middle of an answer, and so frees its locks.
-const (
-	beginWrite = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; " + cutOff + "SET LOCAL statement_timeout = '120s'; SET LOCAL lock_timeout = '10s'"
-	beginRead  = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; " + cutOff + "SET LOCAL statement_timeout = '60s'"
-	cutOff     = "SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL tcp_user_timeout = '10s'; "
-)
+var usual = timeouts{acquire: 5 * time.Second, end: 10 * time.Second, lock: 10 * time.Second, statement: 2 * time.Minute, silent: silentFor}
+
+// silentFor is after how long one that says nothing is given up. A worker whose network is cut leaves a transaction behind:
+// the server ends it, whether it waits for the next statement or is in the middle of an answer, and so frees its locks.
+const silentFor = 10 * time.Second
+
+// begins are how a transaction that writes begins, and one that reads: each in one message.
+func (t timeouts) begins() (write, read string) {
+	set := fmt.Sprintf("; SET LOCAL idle_in_transaction_session_timeout = %d; SET LOCAL tcp_user_timeout = %[1]d; SET LOCAL statement_timeout = %d; SET LOCAL lock_timeout = %d",
+		t.silent.Milliseconds(), t.statement.Milliseconds(), t.lock.Milliseconds())
+	return "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE" + set, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" + set
+}
 
 // Options of a store. Only URL is needed.
 type Options struct {
@@ -61,7 +69,8 @@ type Store struct {
 
 	now    func() time.Time // nil = the database's clock
 	pool   *pgxpool.Pool
-	direct *pgxpool.Config
+	direct *pgx.ConnConfig // see Options.Direct
+	times  timeouts
 	queue  *jobs.Queue[pgx.Tx]
 	needs  int64 // the schema version of this release
 	months months
@@ -90,12 +99,14 @@ func OpenWith(ctx context.Context, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{now: opts.Now, direct: cfg.Copy(), nums: map[workspace.ID]workspaceRow{}, workspaceIDs: map[int64]workspace.ID{},
+	s := &Store{now: opts.Now, times: usual, direct: cfg.ConnConfig.Copy(), nums: map[workspace.ID]workspaceRow{}, workspaceIDs: map[int64]workspace.ID{},
 		connectionIDs: map[int64]provider.ID{}, connectionNums: map[provider.ID]int64{}}
 	if opts.Direct != "" {
-		if s.direct, err = poolConfig(opts.Direct); err != nil {
+		direct, err := poolConfig(opts.Direct)
+		if err != nil {
 			return nil, err
 		}
+		s.direct = direct.ConnConfig
 	}
 	if s.needs, err = s.lastMigration(); err != nil {
 		return nil, err
@@ -124,6 +135,11 @@ func poolConfig(url string) (*pgxpool.Config, error) {
 	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
 		cfg.ConnConfig.RuntimeParams["application_name"] = "monterey" // PgBouncer knows this one
 	}
+	dial := cfg.ConnConfig.ConnectTimeout
+	if dial == 0 {
+		dial = usual.acquire
+	}
+	cfg.ConnConfig.ConnectTimeout, cfg.ConnConfig.DialFunc = dial, dialer(dial).DialContext
 	cfg.AfterConnect = func(_ context.Context, conn *pgx.Conn) error { registerUUID(conn.TypeMap()); return nil }
 	return cfg, nil
 }
@@ -171,24 +187,38 @@ func (s *Store) Ready(ctx context.Context) error {
 	return nil
 }
 
-// write runs f in a transaction, of which nothing stays when f fails. f runs again after a deadlock, so it must begin anew
-// with all that it keeps.
+// write runs f in a transaction, of which nothing stays when f fails. f runs again after a deadlock and
+// when a month of events was missing, so it must begin anew with all that it keeps.
 func (s *Store) write(ctx context.Context, what string, f func(pgx.Tx) error) error {
-	return s.inTx(ctx, what, beginWrite, f)
+	begin, _ := s.times.begins()
+	return s.inTx(ctx, what, begin, f)
 }
 
 // read runs f on one snapshot.
 func (s *Store) read(ctx context.Context, what string, f func(pgx.Tx) error) error {
-	return s.inTx(ctx, what, beginRead, f)
+	_, begin := s.times.begins()
+	return s.inTx(ctx, what, begin, f)
 }
 
-// tries is how often a transaction is run that the server gives up for the sake of another.
+// tries is how often a transaction is run that may succeed the next time.
 const tries = 4
 
 func (s *Store) inTx(ctx context.Context, what, begin string, f func(pgx.Tx) error) error {
 	for try := 1; ; try++ {
 		err := s.tryTx(ctx, begin, f)
-		if c := code(err); c != serializationFailure && c != deadlockDetected || try == tries {
+		if try == tries {
+			return translate(what, err)
+		}
+		months, missing := errors.AsType[missingMonths](err)
+		switch c := code(err); {
+		case missing:
+			if err := s.makeMonths(ctx, months); err != nil {
+				return err
+			}
+			continue
+		case c == checkViolation:
+			s.months.forget()
+		case c != serializationFailure && c != deadlockDetected:
 			return translate(what, err)
 		}
 		select {
@@ -208,7 +238,7 @@ func (s *Store) tryTx(ctx context.Context, begin string, f func(pgx.Tx) error) e
 	open := true
 	defer func() {
 		if open {
-			ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), endFor)
+			ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.times.end)
 			defer cancel()
 			_ = tx.Rollback(ending) // what fails here closes the connection, which rolls back too
 		}
@@ -220,7 +250,7 @@ func (s *Store) tryTx(ctx context.Context, begin string, f func(pgx.Tx) error) e
 		return err
 	}
 	// A commit that is cut short leaves nobody knowing what came of it.
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), endFor)
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.times.end)
 	defer cancel()
 	open = false
 	return lost(conn, tx.Commit(ending))
@@ -248,7 +278,7 @@ func (s *Store) begin(ctx context.Context, text string) (*pgxpool.Conn, pgx.Tx, 
 }
 
 func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
-	waiting, cancel := context.WithTimeout(ctx, acquireFor)
+	waiting, cancel := context.WithTimeout(ctx, s.times.acquire)
 	defer cancel()
 	return s.pool.Acquire(waiting)
 }
