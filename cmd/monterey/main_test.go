@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"monterey/internal/apptest"
 )
 
 // cli runs commands on one data folder, in this process.
@@ -23,6 +25,17 @@ type cli struct {
 
 func newCLI(t *testing.T) *cli {
 	return &cli{t: t, dir: filepath.Join(t.TempDir(), "data"), env: map[string]string{}, now: time.Now}
+}
+
+// onEach runs a test on each kind of database (see apptest.OnEach).
+func onEach(t *testing.T, test func(t *testing.T, c *cli)) {
+	apptest.OnEach(t, func(t *testing.T, o apptest.Options) {
+		c := newCLI(t)
+		if o.Database != "" {
+			c.env["MONTEREY_DATABASE"] = o.Database
+		}
+		test(t, c)
+	})
 }
 
 // run runs a command and returns its exit code; what it printed is in out and errs.
