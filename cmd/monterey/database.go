@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"monterey/internal/fault"
 	"monterey/internal/store"
 	"monterey/internal/store/postgres"
 	"monterey/internal/store/sqlite"
@@ -31,7 +33,7 @@ func (p *program) openDatabase(ctx context.Context) (database, error) {
 	if p.common.onPostgres() {
 		s, err := postgres.OpenWith(ctx, postgres.Options{URL: p.common.Database, Direct: p.common.DatabaseDirect})
 		if err != nil {
-			return nil, fmt.Errorf("open the database: %w", err)
+			return nil, fmt.Errorf("open the database %s: %s", p.common.databaseName(), whole(err))
 		}
 		return postgresDatabase{s}, nil
 	}
@@ -40,6 +42,14 @@ func (p *program) openDatabase(ctx context.Context) (database, error) {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	return &sqliteDatabase{s, p.common}, nil
+}
+
+// whole is an error in one line with its cause, which whoever sets a server up must know: a wrong address, a wrong password.
+func whole(err error) string {
+	if f, ok := errors.AsType[*fault.Error](err); ok && f.Err != nil {
+		err = f.Err
+	}
+	return strings.Join(strings.Fields(err.Error()), " ")
 }
 
 // postgresDatabase is one that any number of servers share.

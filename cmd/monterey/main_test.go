@@ -179,6 +179,18 @@ func TestFilesOnly(t *testing.T) {
 	}
 }
 
+func TestPostgresOutOfReach(t *testing.T) {
+	c := newCLI(t)
+	c.env["MONTEREY_DATABASE"] = "postgres://ann:sesame@127.0.0.1:1/m?sslmode=disable"
+	for _, args := range [][]string{{"serve"}, {"workspace", "list"}, {"doctor"}} {
+		code := c.run(args...)
+		said := c.out.String() + c.errs.String()
+		if code != exitFailed || !strings.Contains(said, "postgres://127.0.0.1:1/m") || !strings.Contains(said, "connection refused") || strings.Contains(said, "sesame") {
+			t.Errorf("%v: exit %d: %s", args, code, said)
+		}
+	}
+}
+
 func TestDatabaseName(t *testing.T) {
 	for url, want := range map[string]string{
 		"sqlite:/var/lib/m.db":                          "/var/lib/m.db",
