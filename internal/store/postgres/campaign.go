@@ -111,25 +111,27 @@ func (s *Store) CreateCampaign(ctx context.Context, c workspace.Caller, cm campa
 		return err
 	}
 	return s.write(ctx, "create campaign", func(tx pgx.Tx) error {
-		num, err := nextCampaign(ctx, tx, ws.num)
+		num, err := nextCampaigns(ctx, tx, ws.num, 1)
 		if err != nil {
 			return err
 		}
-		return insertCampaign(ctx, tx, ws.num, num, cm)
+		var b pgx.Batch
+		insertCampaign(&b, ws.num, num, cm)
+		return taken(tx.SendBatch(ctx, &b).Close(), campaignTaken)
 	})
 }
 
-// nextCampaign gives out the next campaign number of a workspace.
-func nextCampaign(ctx context.Context, tx pgx.Tx, ws int64) (num int64, err error) {
-	err = tx.QueryRow(ctx, "UPDATE counters SET campaign = campaign + 1 WHERE workspace_id = $1 RETURNING campaign", ws).Scan(&num)
-	return num, found(err, "workspace")
+// nextCampaigns gives out the next n campaign numbers of a workspace and is the first. Whoever makes a campaign asks for its
+// number first and then looks whether another has made it, as nobody else gets one until the transaction ends.
+func nextCampaigns(ctx context.Context, tx pgx.Tx, ws int64, n int) (first int64, err error) {
+	err = tx.QueryRow(ctx, "UPDATE counters SET campaign = campaign + $2 WHERE workspace_id = $1 RETURNING campaign - $2 + 1", ws, n).Scan(&first)
+	return first, found(err, "workspace")
 }
 
-func insertCampaign(ctx context.Context, tx pgx.Tx, ws, num int64, cm campaign.Campaign) error {
+func insertCampaign(b *pgx.Batch, ws, num int64, cm campaign.Campaign) {
 	args := append([]any{ws, num, cm.ID, string(cm.Provider), cm.ProviderCampaignID, cm.Name, array(cm.Tags), cm.Status,
 		cm.Discovered, cm.Named, cm.Archived, micros(cm.CreatedAt), micros(cm.UpdatedAt)}, reportedArgs(cm)...)
-	_, err := tx.Exec(ctx, "INSERT INTO campaigns (workspace_id, num, "+campaignColumns+") VALUES ("+params(len(args))+")", args...)
-	return taken(err, campaignTaken)
+	b.Queue("INSERT INTO campaigns (workspace_id, num, "+campaignColumns+") VALUES ("+params(len(args))+")", args...)
 }
 
 // GetCampaign implements campaign.Store.
@@ -177,19 +179,18 @@ func (s *Store) UpdateCampaign(ctx context.Context, c workspace.Caller, cm campa
 		if err != nil {
 			return err
 		}
+		var b pgx.Batch
 		if old.ProviderCampaignID != cm.ProviderCampaignID {
-			if err := setReported(ctx, tx, ws.num, campaign.Campaign{ID: cm.ID}); err != nil {
-				return err
-			}
+			setReported(&b, ws.num, campaign.Campaign{ID: cm.ID})
 		}
-		return updateCampaign(ctx, tx, ws.num, cm)
+		updateCampaign(&b, ws.num, cm)
+		return taken(tx.SendBatch(ctx, &b).Close(), campaignTaken)
 	})
 }
 
 // updateCampaign overwrites what is ours.
-func updateCampaign(ctx context.Context, tx pgx.Tx, ws int64, cm campaign.Campaign) error {
-	_, err := tx.Exec(ctx, `UPDATE campaigns SET provider_campaign_id = $1, name = $2, tags = $3, status = $4, discovered = $5, named = $6,
+func updateCampaign(b *pgx.Batch, ws int64, cm campaign.Campaign) {
+	b.Queue(`UPDATE campaigns SET provider_campaign_id = $1, name = $2, tags = $3, status = $4, discovered = $5, named = $6,
 		archived = $7, updated_at = $8 WHERE workspace_id = $9 AND id = $10`, cm.ProviderCampaignID, cm.Name, array(cm.Tags), cm.Status,
 		cm.Discovered, cm.Named, cm.Archived, micros(cm.UpdatedAt), ws, cm.ID)
-	return taken(err, campaignTaken)
 }

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,11 +51,10 @@ func reportedArgs(cm campaign.Campaign) []any {
 }
 
 // setReported overwrites what is the provider's.
-func setReported(ctx context.Context, tx pgx.Tx, ws int64, cm campaign.Campaign) error {
+func setReported(b *pgx.Batch, ws int64, cm campaign.Campaign) {
 	args := append([]any{ws, cm.ID}, reportedArgs(cm)...)
-	all := strings.Split(params(len(args)), ", ")
-	_, err := tx.Exec(ctx, "UPDATE campaigns SET ("+reportedColumns+") = ROW ("+strings.Join(all[2:], ", ")+") WHERE workspace_id = $1 AND id = $2", args...)
-	return err
+	all := strings.SplitN(params(len(args)), ", ", 3)
+	b.Queue("UPDATE campaigns SET ("+reportedColumns+") = ROW ("+all[2]+") WHERE workspace_id = $1 AND id = $2", args...)
 }
 
 // PutReported implements campaign.Store.
@@ -68,11 +68,9 @@ func (s *Store) PutReported(ctx context.Context, c workspace.Caller, p provider.
 		return fault.New(fault.Data, "%d campaigns at once; %d at most", len(rows), campaign.MaxReported)
 	}
 	return s.write(ctx, "put reported campaigns", func(tx pgx.Tx) error {
-		var got campaign.Upserted
-		for _, r := range rows {
-			if err := putReported(ctx, tx, ws.num, p, r, now, &got); err != nil {
-				return err
-			}
+		got, err := putReported(ctx, tx, ws.num, p, rows, now)
+		if err != nil {
+			return err
 		}
 		made, err := step(got)
 		if err != nil {
@@ -82,44 +80,80 @@ func (s *Store) PutReported(ctx context.Context, c workspace.Caller, p provider.
 	})
 }
 
-func putReported(ctx context.Context, tx pgx.Tx, ws int64, p provider.Name, r campaign.Reported, now time.Time, got *campaign.Upserted) error {
-	if r.ProviderCampaignID == "" {
-		return fault.New(fault.Data, "a campaign without the provider's id")
-	}
-	cm, err := scanCampaign(tx.QueryRow(ctx, "SELECT "+campaignColumns+
-		" FROM campaigns WHERE workspace_id = $1 AND provider = $2 AND provider_campaign_id = $3 FOR UPDATE", ws, string(p), r.ProviderCampaignID))
-	if fault.Is(found(err, "campaign"), fault.NotFound) {
-		got.Inserted++
-		return makeReported(ctx, tx, ws, p, r, now)
-	}
+// putReported follows the rows one after another, as one may be there twice, and then writes what came of each campaign.
+func putReported(ctx context.Context, tx pgx.Tx, ws int64, p provider.Name, rows []campaign.Reported, now time.Time) (got campaign.Upserted, err error) {
+	known, err := reportedCampaigns(ctx, tx, ws, p, rows)
 	if err != nil {
-		return err
+		return got, err
 	}
-	if !cm.Follow(r) {
-		got.Unchanged++
-		if r.Figures == nil {
-			return nil
+	var changes, figures, fresh []*campaign.Campaign
+	for _, r := range rows {
+		cm := known[r.ProviderCampaignID]
+		switch {
+		case cm == nil:
+			got.Inserted++
+			cm = &campaign.Campaign{ID: campaign.NewID(), Name: r.ProviderCampaignID, Provider: p, ProviderCampaignID: r.ProviderCampaignID,
+				CreatedAt: now, UpdatedAt: now}
+			cm.Follow(r)
+			known[r.ProviderCampaignID], fresh = cm, append(fresh, cm)
+		case cm.Follow(r):
+			got.Updated++
+			cm.UpdatedAt = now
+			changes, figures = append(changes, cm), append(figures, cm)
+		default:
+			got.Unchanged++
+			if r.Figures != nil {
+				figures = append(figures, cm)
+			}
 		}
-		return setReported(ctx, tx, ws, cm)
 	}
-	got.Updated++
-	cm.UpdatedAt = now
-	if err := updateCampaign(ctx, tx, ws, cm); err != nil {
-		return err
+	var b pgx.Batch
+	if len(fresh) > 0 {
+		num, err := nextCampaigns(ctx, tx, ws, len(fresh))
+		if err != nil {
+			return got, err
+		}
+		for i, cm := range fresh {
+			insertCampaign(&b, ws, num+int64(i), *cm)
+		}
 	}
-	return setReported(ctx, tx, ws, cm)
+	for _, cm := range changes {
+		updateCampaign(&b, ws, *cm)
+	}
+	for _, cm := range figures {
+		setReported(&b, ws, *cm)
+	}
+	return got, taken(tx.SendBatch(ctx, &b).Close(), campaignTaken)
 }
 
-// makeReported makes a campaign that only the provider knew.
-func makeReported(ctx context.Context, tx pgx.Tx, ws int64, p provider.Name, r campaign.Reported, now time.Time) error {
-	num, err := nextCampaign(ctx, tx, ws)
-	if err != nil {
+// reportedCampaigns are the campaigns of the rows that are there, by the provider's id, held until the transaction ends. Those
+// that are not there nobody else makes meanwhile.
+func reportedCampaigns(ctx context.Context, tx pgx.Tx, ws int64, p provider.Name, rows []campaign.Reported) (map[string]*campaign.Campaign, error) {
+	ids := make([]string, len(rows))
+	for i, r := range rows {
+		if ids[i] = r.ProviderCampaignID; ids[i] == "" {
+			return nil, fault.New(fault.Data, "a campaign without the provider's id")
+		}
+	}
+	known := make(map[string]*campaign.Campaign, len(rows))
+	look := func() error {
+		cms, err := query(ctx, tx, scanCampaign, "SELECT "+campaignColumns+` FROM campaigns
+			WHERE workspace_id = $1 AND provider = $2 AND provider_campaign_id = ANY ($3) ORDER BY num FOR UPDATE`, ws, string(p), ids)
+		for i := range cms {
+			known[cms[i].ProviderCampaignID] = &cms[i]
+		}
 		return err
 	}
-	cm := campaign.Campaign{ID: campaign.NewID(), Name: r.ProviderCampaignID, Provider: p, ProviderCampaignID: r.ProviderCampaignID,
-		CreatedAt: now, UpdatedAt: now}
-	cm.Follow(r)
-	return insertCampaign(ctx, tx, ws, num, cm)
+	if err := look(); err != nil {
+		return nil, err
+	}
+	if missing := slices.ContainsFunc(ids, func(id string) bool { return known[id] == nil }); !missing {
+		return known, nil
+	}
+	if _, err := nextCampaigns(ctx, tx, ws, 0); err != nil { // keeps others from making campaigns
+		return nil, err
+	}
+	return known, look()
 }
 
 // CampaignsAfter implements campaign.Store.
