@@ -10,7 +10,9 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"monterey/internal/fault"
 	"monterey/internal/store"
+	"monterey/internal/store/postgres"
 	"monterey/internal/store/sqlite"
 )
 
@@ -27,9 +29,13 @@ type database interface {
 }
 
 // openDatabase opens the database that the settings name.
-func (p *program) openDatabase(context.Context) (database, error) {
+func (p *program) openDatabase(ctx context.Context) (database, error) {
 	if p.common.onPostgres() {
-		return nil, errors.New("PostgreSQL is not wired in yet")
+		s, err := postgres.OpenWith(ctx, postgres.Options{URL: p.common.Database, Direct: p.common.DatabaseDirect})
+		if err != nil {
+			return nil, fmt.Errorf("open the database %s: %s", p.common.databaseName(), whole(err))
+		}
+		return postgresDatabase{s}, nil
 	}
 	s, err := sqlite.Open(p.common.databasePath(), p.now)
 	if err != nil {
@@ -37,6 +43,21 @@ func (p *program) openDatabase(context.Context) (database, error) {
 	}
 	return &sqliteDatabase{s, p.common}, nil
 }
+
+// whole is an error in one line with its cause, which whoever sets a server up must know: a wrong address, a wrong password.
+func whole(err error) string {
+	if f, ok := errors.AsType[*fault.Error](err); ok && f.Err != nil {
+		err = f.Err
+	}
+	return strings.Join(strings.Fields(err.Error()), " ")
+}
+
+// postgresDatabase is one that any number of servers share.
+type postgresDatabase struct{ *postgres.Store }
+
+func (postgresDatabase) LockServer() (release func(), err error) { return func() {}, nil }
+
+func (postgresDatabase) OpenInbox(context.Context) error { return nil }
 
 // sqliteDatabase is two files, of which the settings say where they are. One server alone may work on them.
 type sqliteDatabase struct {
@@ -53,8 +74,10 @@ func (d *sqliteDatabase) OpenInbox(ctx context.Context) error {
 }
 
 // onPostgres says whether the database is PostgreSQL's, whose URL the setting is then.
-func (s *commonSettings) onPostgres() bool {
-	return strings.HasPrefix(s.Database, "postgres://") || strings.HasPrefix(s.Database, "postgresql://")
+func (s *commonSettings) onPostgres() bool { return isPostgres(s.Database) }
+
+func isPostgres(url string) bool {
+	return strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://")
 }
 
 // databaseName names the database to people. It shows no password: of a URL, nothing but host and name.
@@ -82,16 +105,26 @@ func (s *commonSettings) inboxPath() string {
 	return filepath.Join(filepath.Dir(s.databasePath()), inboxName)
 }
 
-// databaseMistakes are those of the one setting. They never show its value, which may hold a password.
+// databaseMistakes are those of the settings that name the database. They never show a value, which may hold a password.
 func (s *commonSettings) databaseMistakes() (wrong []string) {
-	switch path, isSQLite := strings.CutPrefix(s.Database, "sqlite:"); {
-	case s.Database == "":
-	case s.onPostgres():
-		if _, err := pgxpool.ParseConfig(s.Database); err != nil {
-			wrong = append(wrong, "--database is no URL of PostgreSQL: it must be as postgres://USER:PASSWORD@HOST:5432/NAME?sslmode=verify-full")
-		}
-	case !isSQLite || path == "":
+	const form = "must be as postgres://USER:PASSWORD@HOST:5432/NAME?sslmode=verify-full"
+	isURL := func(url string) bool {
+		_, err := pgxpool.ParseConfig(url)
+		return isPostgres(url) && err == nil
+	}
+	path, isSQLite := strings.CutPrefix(s.Database, "sqlite:")
+	switch {
+	case s.onPostgres() && !isURL(s.Database):
+		wrong = append(wrong, "--database is no URL of PostgreSQL: it "+form)
+	case !s.onPostgres() && s.Database != "" && (!isSQLite || path == ""):
 		wrong = append(wrong, "--database must be sqlite:PATH or a postgres:// URL")
+	}
+	switch {
+	case s.DatabaseDirect == "":
+	case !s.onPostgres():
+		wrong = append(wrong, "--database-direct needs --database to be PostgreSQL too")
+	case !isURL(s.DatabaseDirect):
+		wrong = append(wrong, "--database-direct is no URL of PostgreSQL: it "+form)
 	}
 	return wrong
 }

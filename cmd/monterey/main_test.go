@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"monterey/internal/apptest"
 )
 
 // cli runs commands on one data folder, in this process.
@@ -23,6 +25,17 @@ type cli struct {
 
 func newCLI(t *testing.T) *cli {
 	return &cli{t: t, dir: filepath.Join(t.TempDir(), "data"), env: map[string]string{}, now: time.Now}
+}
+
+// onEach runs a test on each kind of database (see apptest.OnEach).
+func onEach(t *testing.T, test func(t *testing.T, c *cli)) {
+	apptest.OnEach(t, func(t *testing.T, o apptest.Options) {
+		c := newCLI(t)
+		if o.Database != "" {
+			c.env["MONTEREY_DATABASE"] = o.Database
+		}
+		test(t, c)
+	})
 }
 
 // run runs a command and returns its exit code; what it printed is in out and errs.
@@ -85,6 +98,8 @@ func TestServeRefuses(t *testing.T) {
 	}{
 		{"no URL of PostgreSQL", []string{"--database", "postgres://u:sesame@db:port/x"}, nil, "--database is no URL of PostgreSQL"},
 		{"no URL by environment", nil, map[string]string{"MONTEREY_DATABASE": "postgresql://u:sesame@db/x?sslmode=maybe"}, "--database is no URL of PostgreSQL"},
+		{"no direct URL", []string{"--database", "postgres://u:sesame@db/x", "--database-direct", "db:sesame"}, nil, "--database-direct is no URL"},
+		{"a direct URL beside a file", nil, map[string]string{"MONTEREY_DATABASE_DIRECT": "postgres://u:sesame@db/x"}, "--database-direct needs"},
 		{"a file for a worker's address", []string{"--database", "postgres://u:sesame@db/x", "--role", "worker", "--addr-file", "x"}, nil, "--addr-file"},
 		{"the role boss", []string{"--database", "postgres://u:sesame@db/x", "--role", "boss"}, nil, "must be all, api or worker"},
 		{"the role api", []string{"--role", "api"}, nil, "needs PostgreSQL"},
@@ -160,6 +175,18 @@ func TestFilesOnly(t *testing.T) {
 	for want, args := range map[string][]string{"pg_dump": {"backup", "-"}, "pg_restore": {"restore", "-"}} {
 		if code := c.run(args...); code != exitUsage || !strings.Contains(c.errs.String(), want) {
 			t.Errorf("%v on PostgreSQL: exit %d: %s", args, code, c.errs.String())
+		}
+	}
+}
+
+func TestPostgresOutOfReach(t *testing.T) {
+	c := newCLI(t)
+	c.env["MONTEREY_DATABASE"] = "postgres://ann:sesame@127.0.0.1:1/m?sslmode=disable"
+	for _, args := range [][]string{{"serve"}, {"workspace", "list"}, {"doctor"}} {
+		code := c.run(args...)
+		said := c.out.String() + c.errs.String()
+		if code != exitFailed || !strings.Contains(said, "postgres://127.0.0.1:1/m") || !strings.Contains(said, "connection refused") || strings.Contains(said, "sesame") {
+			t.Errorf("%v: exit %d: %s", args, code, said)
 		}
 	}
 }

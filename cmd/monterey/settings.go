@@ -23,6 +23,7 @@ import (
 type commonSettings struct {
 	DataDir               string `help:"The folder for everything that is kept; made with mode 0700." default:"./monterey-data" placeholder:"DIR" setting:"MONTEREY_DATA_DIR"`
 	Database              string `help:"sqlite:PATH or a postgres:// URL; by default monterey.db in the data folder." placeholder:"URL" setting:"MONTEREY_DATABASE"`
+	DatabaseDirect        string `help:"The same database past PgBouncer, where --database goes through it: for migrations and what waits for messages." placeholder:"URL" setting:"MONTEREY_DATABASE_DIRECT"`
 	SecretKeyFile         string `help:"The secret that seals provider keys; by default made in the data folder." placeholder:"FILE" setting:"MONTEREY_SECRET_KEY_FILE"`
 	AllowPrivateProviders bool   `help:"Let a provider's base URL be http, loopback or private." setting:"MONTEREY_ALLOW_PRIVATE_PROVIDERS"`
 	LogFormat             string `help:"text or json; by default text on a terminal." placeholder:"FORMAT" setting:"MONTEREY_LOG_FORMAT"`
