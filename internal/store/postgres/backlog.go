@@ -90,14 +90,3 @@ func (s *Store) Backlog() int64 {
 	defer s.inbox.mu.Unlock()
 	return s.inbox.backlog.bytes
 }
-
-// Waiting is how many deliveries of all workspaces wait to be counted and when the oldest was received; zero when there is none.
-func (s *Store) Waiting(ctx context.Context) (n int64, oldest time.Time, err error) {
-	err = s.read(ctx, "waiting", func(tx pgx.Tx) error {
-		var received int64
-		err := tx.QueryRow(ctx, "SELECT count(*), coalesce(min(received_at), 0) FROM inbox").Scan(&n, &received)
-		oldest = fromMicros(received)
-		return err
-	})
-	return n, oldest, err
-}
