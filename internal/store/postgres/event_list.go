@@ -69,20 +69,32 @@ type eventQuery struct {
 
 func newEventQuery(ctx context.Context, v *view, key []byte, p event.ListParams) (*eventQuery, error) {
 	q := &eventQuery{view: v, Query: eventlist.New(p)}
-	err := v.each(ctx, func(r row) error { return r.Scan(&q.stamp) }, "SELECT stamp FROM counters WHERE workspace_id = $1", v.ws)
-	if err != nil {
+	if err := q.begin(ctx); err != nil {
 		return nil, err
 	}
 	if err := q.findCampaigns(ctx); err != nil {
 		return nil, err
 	}
-	if len(q.Address) > 0 {
-		q.ordinals, err = v.ordinalsOf(ctx, key, q.Address)
-		slices.Sort(q.ordinals)
-		q.ordinals = slices.DeleteFunc(slices.Compact(q.ordinals), func(o int64) bool { return o == 0 })
-		q.Nothing = q.Nothing || len(q.ordinals) == 0
+	if len(q.Address) == 0 {
+		return q, nil
 	}
+	ordinals, err := v.ordinalsOf(ctx, key, q.Address)
+	slices.Sort(ordinals)
+	q.ordinals = slices.DeleteFunc(slices.Compact(ordinals), func(o int64) bool { return o == 0 })
+	q.Nothing = q.Nothing || len(q.ordinals) == 0
 	return q, err
+}
+
+// begin reads the stamp and says how statements are planned from here on. Where streams are read, the index is known that has
+// what is asked for in its order: without scans that have none, the planner finds it whatever the values are. So it plans once,
+// which for all partitions takes longer than the page does. Else what is best depends on the values.
+func (q *eventQuery) begin(ctx context.Context) error {
+	plans, unordered := "force_custom_plan", "on"
+	if n := streams(len(q.ListParams.Campaigns), q.Types); n <= maxStreams && !q.Changes() && !q.ByUpdate() && len(q.Address) == 0 {
+		plans, unordered = "force_generic_plan", "off"
+	}
+	return q.each(ctx, func(r row) error { return r.Scan(&q.stamp, nil) }, `SELECT stamp, set_config('plan_cache_mode', $2, true) ||
+		set_config('enable_seqscan', $3, true) || set_config('enable_bitmapscan', $3, true) FROM counters WHERE workspace_id = $1`, q.ws, plans, unordered)
 }
 
 func (q *eventQuery) findCampaigns(ctx context.Context) error {
