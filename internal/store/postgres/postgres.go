@@ -59,7 +59,7 @@ func (t timeouts) begins() (write, read string) {
 // Options of a store. Only URL is needed.
 type Options struct {
 	URL    string           // of the database, perhaps through PgBouncer
-	Direct string           // past PgBouncer, for migrations and LISTEN; empty = URL
+	Direct string           // past PgBouncer, for migrations and LISTEN; empty = URL, which then has none in front
 	Now    func() time.Time // nil = the database's clock, on which several machines agree
 }
 
@@ -107,6 +107,9 @@ func OpenWith(ctx context.Context, opts Options) (*Store, error) {
 			return nil, err
 		}
 		s.direct = direct.ConnConfig
+		if !strings.Contains(opts.URL, "default_query_exec_mode=") {
+			cfg.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe // PgBouncer before 1.21 mixes prepared statements up
+		}
 	}
 	if s.needs, err = s.lastMigration(); err != nil {
 		return nil, err
@@ -128,6 +131,9 @@ func poolConfig(url string) (*pgxpool.Config, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "the database's URL: %s", strings.TrimPrefix(err.Error(), "cannot parse ")) // without the password
+	}
+	if m := cfg.ConnConfig.DefaultQueryExecMode; m == pgx.QueryExecModeExec || m == pgx.QueryExecModeSimpleProtocol {
+		return nil, fault.New(fault.Invalid, "the database's URL: default_query_exec_mode cannot be %s, in which lists have no type; behind PgBouncer take cache_describe", m)
 	}
 	if !strings.Contains(url, "pool_max_conns=") {
 		cfg.MaxConns = Conns
