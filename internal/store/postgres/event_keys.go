@@ -49,13 +49,15 @@ func (q *eventQuery) removals(args []any) part {
 	q.choose(&p.where)
 	q.chooseKinds(&p.where)
 	p.add("e.updated_at >= ? AND e.updated_at < ?", q.Since, q.Until)
-	p.add("NOT EXISTS (SELECT 1 FROM events x WHERE x.workspace_id = e.workspace_id AND x.id = e.id OFFSET 0)")
+	p.add("NOT EXISTS (SELECT 1 FROM events x WHERE x.workspace_id = e.workspace_id AND x.id = e.id AND x.id >= ? AND x.id < ? OFFSET 0)", q.First, q.Last)
 	return p
 }
 
 func (q *eventQuery) choose(w *where) {
 	w.add("e.workspace_id = ?", q.ws)
-	w.add("e.id >= ? AND e.id < ?", q.First, q.Last)
+	if q.bounded() || !q.ByUpdate() { // else they would seem to choose something
+		w.add("e.id >= ? AND e.id < ?", q.First, q.Last)
+	}
 	if q.ordinals != nil {
 		w.add("e.ordinal = ANY (?)", q.ordinals)
 	}

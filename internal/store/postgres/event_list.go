@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"monterey/internal/campaign"
@@ -85,16 +86,33 @@ func newEventQuery(ctx context.Context, v *view, key []byte, p event.ListParams)
 	return q, err
 }
 
-// begin reads the stamp and says how statements are planned from here on. Where streams are read, the index is known that has
-// what is asked for in its order: without scans that have none, the planner finds it whatever the values are. So it plans once,
-// which for all partitions takes longer than the page does. Else what is best depends on the values.
+// begin reads the stamp and says how statements are planned from here on. Planning for all partitions takes longer than most
+// pages do, so it is done once where one index is best whatever the values are: the planner finds it when it may not do without.
 func (q *eventQuery) begin(ctx context.Context) error {
-	plans, unordered := "force_custom_plan", "on"
-	if n := streams(len(q.ListParams.Campaigns), q.Types); n <= maxStreams && !q.Changes() && !q.ByUpdate() && len(q.Address) == 0 {
-		plans, unordered = "force_generic_plan", "off"
+	mode, unordered := "force_custom_plan", "on"
+	if q.onePlan() {
+		mode, unordered = "force_generic_plan", "off"
 	}
 	return q.each(ctx, func(r row) error { return r.Scan(&q.stamp, nil) }, `SELECT stamp, set_config('plan_cache_mode', $2, true) ||
-		set_config('enable_seqscan', $3, true) || set_config('enable_bitmapscan', $3, true) FROM counters WHERE workspace_id = $1`, q.ws, plans, unordered)
+		set_config('enable_seqscan', $3, true) || set_config('enable_bitmapscan', $3, true) FROM counters WHERE workspace_id = $1`, q.ws, mode, unordered)
+}
+
+// onePlan says whether one plan is best for all lists of this form.
+func (q *eventQuery) onePlan() bool {
+	switch {
+	case len(q.Address) > 0:
+		return true
+	case q.ByUpdate():
+		return len(q.ListParams.Campaigns) == 0 && q.Types == nil && !q.OneActor && !q.bounded()
+	case q.Changes():
+		return false
+	}
+	return streams(len(q.ListParams.Campaigns), q.Types) <= maxStreams
+}
+
+// bounded says whether the ids have bounds.
+func (q *eventQuery) bounded() bool {
+	return q.First != event.ID{} || q.Last != event.ID{UUID: uuid.Max}
 }
 
 func (q *eventQuery) findCampaigns(ctx context.Context) error {
@@ -179,8 +197,7 @@ func (q *eventQuery) page(ctx context.Context) (events []event.Event, total int6
 			return nil, 0, err
 		}
 	}
-	src, c := q.rolled()
-	skip, err := q.Narrow(ctx, src, c)
+	skip, err := q.narrow(ctx)
 	if err != nil || q.Empty() {
 		return []event.Event{}, total, err
 	}
@@ -194,4 +211,13 @@ func (q *eventQuery) page(ctx context.Context) (events []event.Event, total int6
 	}
 	events, err = eventsOf(ctx, q.view, keys)
 	return events, total, err
+}
+
+// narrow moves the bounds to where the page begins, and says how many keys come before it from there.
+func (q *eventQuery) narrow(ctx context.Context) (skip int, err error) {
+	src, c := q.rolled()
+	if q.streams() > maxStreams && !q.Changes() {
+		return q.NarrowAround(ctx, src, c)
+	}
+	return q.Narrow(ctx, src, c)
 }

@@ -70,17 +70,18 @@ func TestPlansDraft(t *testing.T) {
 	one := []campaign.ID{f.campaigns[0].ID}
 	from := fixtureStart.Add(time.Hour)
 	for name, p := range map[string]event.Filter{
-		"all":       {},
-		"actor":     {Actor: []event.Actor{event.Human}},
-		"types":     {Types: []event.Type{event.Open, event.Click}},
-		"type":     {Types: []event.Type{event.Open}},
-		"campaign":     {Campaigns: one, From: from, To: from.Add(time.Hour)},
-		"campaign, type":     {Campaigns: one, Types: []event.Type{event.Open}, From: from},
-		"changes":     {UpdatedFrom: from},
-		"address":     {Address: f.addresses[:1]},
+		"all":            {},
+		"actor":          {Actor: []event.Actor{event.Human}},
+		"types":          {Types: []event.Type{event.Open, event.Click}},
+		"type":           {Types: []event.Type{event.Open}},
+		"campaign":       {Campaigns: one, From: from, To: from.Add(time.Hour)},
+		"campaign, type": {Campaigns: one, Types: []event.Type{event.Open}, From: from},
+		"changes":        {UpdatedFrom: from},
+		"address":        {Address: f.addresses[:1]},
 	} {
 		for _, o := range []event.Order{event.NewestFirst, event.UpdatedFirst} {
-			p.From, p.To = from, from.AddDate(0, 0, 4); f.withQuery(event.ListParams{Filter: p, Order: o, Limit: 10}, func(tx pgx.Tx, q *eventQuery) {
+			p.From, p.To = from, from.AddDate(0, 0, 4)
+			f.withQuery(event.ListParams{Filter: p, Order: o, Limit: 10}, func(tx pgx.Tx, q *eventQuery) {
 				text, args := q.keysSQL(11, 5)
 				fmt.Println(name, o, "\n", text, "\n", plan(t, tx, text, args...))
 			})
