@@ -69,7 +69,7 @@ func (s *server) of(t testing.TB, name string) string {
 func database(t testing.TB) string {
 	t.Helper()
 	s := testServer
-	if s.url == "" {
+	if os.Getenv("MONTEREY_TEST_POSTGRES") == "" { // asked for here, or a result without a database would be taken from the cache
 		if os.Getenv("CI") == "true" {
 			t.Fatal("MONTEREY_TEST_POSTGRES names no database (see scripts/with-postgres)")
 		}

@@ -317,7 +317,7 @@ func (q *bounceQuery) rowsSQL(skip int) (text string, args []any) {
 // bounceBatch reads rows of historical bounces.
 type bounceBatch struct {
 	rows  []bounce.Historical
-	known factsReader
+	known bounce.FactsReader
 
 	// One row is scanned into these, the same for every row: new variables would cost an allocation each.
 	dest                   []any
@@ -327,7 +327,7 @@ type bounceBatch struct {
 }
 
 func newBounceBatch(n int) *bounceBatch {
-	b := &bounceBatch{rows: make([]bounce.Historical, 0, n), known: factsReader{}}
+	b := &bounceBatch{rows: make([]bounce.Historical, 0, n), known: bounce.FactsReader{}}
 	b.dest = []any{&b.place, &b.provider, &b.id, &b.small, &b.updated, &b.reason, &b.facts, &b.address}
 	return b
 }
@@ -338,8 +338,8 @@ func (b *bounceBatch) scan(r row) error {
 	}
 	at, id := bouncePlace(b.place).split()
 	h := bounce.Historical{ID: id, Provider: b.name(), ProviderEventID: b.id, Recipient: recipient.Ordinal(b.small), Address: b.address, OccurredAt: at,
-		Class: bounce.Class(b.small >> 32), Detail: bounce.Detail{Reason: b.reason}, UpdatedAt: fromMicros(b.updated), AccountNumbers: []string{}}
-	if err := b.known.read(b.facts, &h); err != nil {
+		Class: bounce.Class(b.small >> 32), UpdatedAt: fromMicros(b.updated), AccountNumbers: []string{}}
+	if err := b.known.Read(b.facts, b.reason, &h); err != nil {
 		return err
 	}
 	b.rows = append(b.rows, h)
