@@ -131,7 +131,7 @@ func (f *fixture) grow(n int, span time.Duration) {
 
 // add adds n random events of a span of time, stamped nearly in their order.
 func (f *fixture) add(n int, span time.Duration) {
-	if err := f.ensureMonths(context.Background(), fixtureStart, fixtureStart.Add(span)); err != nil {
+	if err := f.EnsurePartitions(context.Background()); err != nil {
 		f.t.Fatal(err)
 	}
 	f.write(func(tx pgx.Tx) {

@@ -41,9 +41,10 @@ type timeouts struct {
 	lock      time.Duration // waiting for another's lock
 	statement time.Duration
 	silent    time.Duration // that one side of a transaction hears nothing of the other
+	abandoned time.Duration // that nobody notes a job which is being run (see jobs.Keep)
 }
 
-var usual = timeouts{acquire: 5 * time.Second, end: 10 * time.Second, lock: 10 * time.Second, statement: 2 * time.Minute, silent: silentFor}
+var usual = timeouts{acquire: 5 * time.Second, end: 10 * time.Second, lock: 10 * time.Second, statement: 2 * time.Minute, silent: silentFor, abandoned: jobs.Abandoned}
 
 // silentFor is after how long one that says nothing is given up. A worker whose network is cut leaves a transaction behind:
 // the server ends it, whether it waits for the next statement or is in the middle of an answer, and so frees its locks.

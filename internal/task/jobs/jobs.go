@@ -28,7 +28,8 @@ type Job struct {
 func (Job) Kind() string { return "task" }
 
 // Times of a job. River cannot tell a job whose process was killed from one that takes long, so jobs are short: work gives
-// way after Slice, is cut off after Timeout, and a job that has not ended after rescue is run again.
+// way after Slice, is cut off after Timeout, and a job that has not ended after rescue is run again. Where several processes
+// share a database, Keep finds out sooner.
 const (
 	Slice   = 20 * time.Second
 	Timeout = 5 * time.Minute
@@ -85,13 +86,20 @@ func (q *Queue[TTx]) Enqueue(ctx context.Context, tx TTx, ws workspace.ID, id ta
 	return err
 }
 
+// Options of Run.
+type Options struct {
+	Keep     Keep // nil where one process alone runs jobs
+	PollOnly bool // look for jobs each second, and do not listen for them
+}
+
 // Run runs jobs until ctx ends; those that run then are stopped, and run again by the next Run.
-func (q *Queue[TTx]) Run(ctx context.Context, r *task.Runner, log *slog.Logger) error {
+func (q *Queue[TTx]) Run(ctx context.Context, r *task.Runner, log *slog.Logger, o Options) error {
 	all := river.NewWorkers()
-	river.AddWorker(all, &worker{runner: r})
+	k := &keeper{keep: o.Keep}
+	river.AddWorker(all, &worker{runner: r, keeper: k})
 	client, err := river.NewClient(q.driver, &river.Config{
 		Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: workers}}, Workers: all, Logger: slog.New(warnings{log.Handler()}),
-		JobTimeout: Timeout, RescueStuckJobsAfter: rescue,
+		JobTimeout: Timeout, RescueStuckJobsAfter: rescue, PollOnly: o.PollOnly,
 		// The tasks keep what there is to know of a job that has ended.
 		CompletedJobRetentionPeriod: time.Hour, CancelledJobRetentionPeriod: time.Hour, DiscardedJobRetentionPeriod: 24 * time.Hour,
 	})
@@ -101,6 +109,7 @@ func (q *Queue[TTx]) Run(ctx context.Context, r *task.Runner, log *slog.Logger) 
 	if err := client.Start(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("jobs: start: %w", err)
 	}
+	k.run(ctx)
 	<-ctx.Done()
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancel()
@@ -119,6 +128,7 @@ func (w warnings) WithGroup(name string) slog.Handler   { return warnings{w.Hand
 type worker struct {
 	river.WorkerDefaults[Job]
 	runner *task.Runner
+	keeper *keeper
 }
 
 // NextRetry implements river.Worker: soon, as it was the store that failed.
@@ -128,6 +138,8 @@ func (w *worker) NextRetry(j *river.Job[Job]) time.Time {
 
 // Work implements river.Worker.
 func (w *worker) Work(ctx context.Context, j *river.Job[Job]) error {
+	ctx, end := w.keeper.begin(ctx, j)
+	defer end()
 	err := w.runner.Run(ctx, workspace.ID{UUID: j.Args.Workspace}, task.ID{UUID: j.Args.Task})
 	if later, ok := errors.AsType[*task.Later](err); ok {
 		return river.JobSnooze(later.After)
