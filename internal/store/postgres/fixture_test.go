@@ -131,7 +131,11 @@ func (f *fixture) grow(n int, span time.Duration) {
 
 // add adds n random events of a span of time, stamped nearly in their order.
 func (f *fixture) add(n int, span time.Duration) {
-	if err := f.EnsurePartitions(context.Background()); err != nil {
+	var months []month
+	for m := monthOf(fixtureStart); m <= monthOf(fixtureStart.Add(span)); m++ {
+		months = append(months, m)
+	}
+	if err := f.makeMonths(context.Background(), months); err != nil {
 		f.t.Fatal(err)
 	}
 	f.write(func(tx pgx.Tx) {

@@ -69,7 +69,7 @@ func (s *Store) migrations() (*goose.Provider, *sql.DB, error) {
 		return nil, nil, fmt.Errorf("postgres: migrations: %w", err)
 	}
 	jobTables := goose.NewGoMigration(6, &goose.GoFunc{RunDB: func(ctx context.Context, _ *sql.DB) error {
-		direct, err := s.directPool(ctx)
+		direct, err := s.directPool(ctx, "monterey")
 		if err != nil {
 			return err
 		}

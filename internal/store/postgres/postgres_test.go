@@ -237,9 +237,11 @@ func TestNobodyThere(t *testing.T) {
 	if !fault.Is(err, fault.Unavailable) || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("a refused connection: %v", err)
 	}
-	_, err = Open(t.Context(), "postgres://monterey:hunter2@127.0.0.1:port/monterey", nil)
-	if !fault.Is(err, fault.Invalid) || strings.Contains(err.Error(), "hunter2") {
-		t.Errorf("a wrong URL: %v", err)
+	for _, wrong := range []string{"postgres://monterey:hunter2@127.0.0.1:port/monterey", "postgres://monterey:hunter2@127.0.0.1/monterey?default_query_exec_mode=exec"} {
+		_, err = Open(t.Context(), wrong, nil)
+		if !fault.Is(err, fault.Invalid) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("a wrong URL: %v", err)
+		}
 	}
 }
 
@@ -320,7 +322,22 @@ func TestDeadlock(t *testing.T) {
 
 // TestIDs: ids of all types go there and come back, alone, in lists and as NULL.
 func TestIDs(t *testing.T) {
-	s := openMigrated(t)
+	url := database(t)
+	pooled, err := OpenWith(t.Context(), Options{URL: url, Direct: url}) // describes statements and prepares none
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = pooled.Close() }() // it always succeeds
+	if mode := pooled.pool.Config().ConnConfig.DefaultQueryExecMode; mode != pgx.QueryExecModeCacheDescribe {
+		t.Errorf("behind PgBouncer statements are sent as %s", mode)
+	}
+	for _, s := range []*Store{openStore(t, url, nil), pooled} {
+		testIDs(t, s)
+	}
+}
+
+func testIDs(t *testing.T, s *Store) {
+	t.Helper()
 	u, c := uuid.New(), campaign.NewID()
 	var gotU uuid.UUID
 	var gotC campaign.ID
@@ -337,11 +354,6 @@ func TestIDs(t *testing.T) {
 	}
 	if diff := cmp.Diff([]campaign.ID{c, {}}, gotAll); diff != "" {
 		t.Error(diff)
-	}
-	// As texts, where the driver prepares no statements.
-	s = openStore(t, database(t)+"&default_query_exec_mode=simple_protocol", nil)
-	if err := s.pool.QueryRow(t.Context(), "SELECT $1::uuid", c).Scan(&gotC); err != nil || gotC != c {
-		t.Errorf("as a text: %v, want %v: %v", gotC, c, err)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -155,11 +154,9 @@ func TestTaskCancelled(t *testing.T) {
 	}
 }
 
-// TestTaskGoesOn: a task whose process stopped is taken up again by the next one; that of a process that was killed, when it
-// is found out.
+// TestTaskGoesOn: a task whose process stopped is taken up again by the next one.
 func TestTaskGoesOn(t *testing.T) {
 	s, c := openWithWorkspace(t)
-	s.times.abandoned = 3 * time.Second
 	forever := func(ctx context.Context, _ workspace.Caller, _ task.Task) error {
 		<-ctx.Done()
 		return ctx.Err()
@@ -168,38 +165,8 @@ func TestTaskGoesOn(t *testing.T) {
 	id := r.create()
 	r.wait(id, task.Running)
 	r.stop()
-	if _, err := s.pool.Exec(t.Context(), "UPDATE river_job SET state = 'running', attempt = 1, attempted_at = now()"); err != nil { // as SIGKILL leaves it
-		t.Fatal(err)
-	}
-	began := time.Now()
 	r = runTasks(t, s, c, func(context.Context, workspace.Caller, task.Task) error { return nil })
 	r.wait(id, task.Succeeded)
-	if took := time.Since(began); took < s.times.abandoned || took > s.times.abandoned+4*time.Second {
-		t.Errorf("taken over after %s", took)
-	}
-}
-
-// TestTaskIsLost: work ends when another process runs its job.
-func TestTaskIsLost(t *testing.T) {
-	s, c := openWithWorkspace(t)
-	ended := make(chan error, 1)
-	r := runTasks(t, s, c, func(ctx context.Context, _ workspace.Caller, _ task.Task) error {
-		<-ctx.Done()
-		ended <- context.Cause(ctx)
-		return ctx.Err()
-	})
-	r.wait(r.create(), task.Running)
-	if _, err := s.pool.Exec(t.Context(), "UPDATE river_job SET attempt = attempt + 1"); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case err := <-ended:
-		if err == nil || !strings.Contains(err.Error(), "another process's") {
-			t.Errorf("ended by %v", err)
-		}
-	case <-time.After(10 * time.Second):
-		t.Error("the work goes on")
-	}
 }
 
 // TestTaskAndJob: when the job cannot be made there is no task either.

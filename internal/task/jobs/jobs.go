@@ -109,7 +109,7 @@ func (q *Queue[TTx]) Run(ctx context.Context, r *task.Runner, log *slog.Logger, 
 	if err := client.Start(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("jobs: start: %w", err)
 	}
-	k.run(ctx)
+	k.run(ctx, log)
 	<-ctx.Done()
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancel()

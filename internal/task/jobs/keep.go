@@ -3,6 +3,8 @@ package jobs
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,10 +25,10 @@ type Attempt struct {
 // Times of Keep. A process that cannot note its jobs gives them up before others may take them, so that no job is run by two;
 // one that was killed is taken over from within Abandoned + keepEvery and the second until River looks for work.
 const (
-	Abandoned = 12 * time.Second
+	Abandoned = 10 * time.Second
 	keepEvery = 2 * time.Second
 	keepLimit = 2 * time.Second // of one call
-	giveUp    = 7 * time.Second // after the last note; found out within keepEvery + keepLimit
+	giveUp    = 5 * time.Second // after the last note; found out within keepEvery + keepLimit
 )
 
 // errLost ends the work of a job that may be another's.
@@ -70,14 +72,14 @@ func (k *keeper) begin(ctx context.Context, j *river.Job[Job]) (_ context.Contex
 }
 
 // run keeps the jobs until ctx ends.
-func (k *keeper) run(ctx context.Context) {
+func (k *keeper) run(ctx context.Context, log *slog.Logger) {
 	if k.keep == nil {
 		return
 	}
 	tick := time.NewTicker(keepEvery)
 	defer tick.Stop()
 	for {
-		k.once(ctx)
+		k.once(ctx, log)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -87,13 +89,16 @@ func (k *keeper) run(ctx context.Context) {
 }
 
 // once notes the jobs, and ends those that are lost.
-func (k *keeper) once(ctx context.Context) {
+func (k *keeper) once(ctx context.Context, log *slog.Logger) {
 	began := time.Now()
 	limited, cancel := context.WithTimeout(ctx, keepLimit)
 	defer cancel()
 	jobs := k.attempts()
 	lost, err := k.keep(limited, jobs)
 
+	if ctx.Err() != nil {
+		return
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err == nil {
@@ -102,17 +107,16 @@ func (k *keeper) once(ctx context.Context) {
 				r.at = began
 			}
 		}
-		for _, id := range lost {
-			if r := k.running[id]; r != nil {
-				r.cancel(errLost)
-			}
-		}
-		return
 	}
-	for _, r := range k.running {
-		if time.Since(r.at) >= giveUp {
+	n := 0
+	for id, r := range k.running {
+		if slices.Contains(lost, id) || time.Since(r.at) >= giveUp {
 			r.cancel(errLost)
+			n++
 		}
+	}
+	if n > 0 {
+		log.Warn("tasks are left to another process", "tasks", n, "error", err)
 	}
 }
 

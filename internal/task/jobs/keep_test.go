@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,7 +45,7 @@ func keeping(t *testing.T, d *database, f func(a, b context.Context, endA func()
 		k := &keeper{keep: d.keep}
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
-		go k.run(ctx)
+		go k.run(ctx, slog.New(slog.DiscardHandler))
 		a, endA := k.begin(ctx, job(1, 1))
 		b, endB := k.begin(ctx, job(2, 5))
 		defer endB()
