@@ -45,7 +45,7 @@ const busyFor = 10 * time.Second
 
 // heapLimit is the Go heap, in bytes, that a server tells the collector to stay below: together with the page caches and the
 // program itself it makes less than 400 MiB of resident memory.
-const heapLimit = 152 << 20
+const heapLimit = 136 << 20
 
 // gcPercent lets a heap that is far below the limit grow before it is collected: most of an answer is garbage at once, and
 // collecting after each doubling costs a reader a fifth of its time.
