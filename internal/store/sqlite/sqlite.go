@@ -197,7 +197,8 @@ func (s *Store) migrations() (*goose.Provider, error) {
 	jobTables := goose.NewGoMigration(6, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
 		return jobs.Migrate(ctx, riversqlite.New(s.writer), tx)
 	}}, nil)
-	p, err := goose.NewProvider(goose.DialectSQLite3, s.writer, files, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(jobTables))
+	weeks := goose.NewGoMigration(11, &goose.GoFunc{RunTx: addWeeks}, nil)
+	p, err := goose.NewProvider(goose.DialectSQLite3, s.writer, files, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(jobTables, weeks))
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: migrations: %w", err)
 	}
