@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/RoaringBitmap/roaring/v2"
+	"github.com/google/uuid"
 
 	"monterey/internal/ingest"
 	"monterey/internal/recipient"
@@ -60,17 +61,17 @@ func (w *workspaceTx) findRecipients(ctx context.Context, rs []ingest.Recipient,
 	if len(of) == 0 {
 		return nil
 	}
-	hashes := make([][16]byte, len(of))
+	hashes := make([]uuid.UUID, len(of))
 	for n, i := range of {
-		hashes[n] = rs[i].Hash
+		hashes[n] = uuid.UUID(rs[i].Hash)
 	}
-	slices.SortFunc(hashes, func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) })
-	var hash [16]byte
+	slices.SortFunc(hashes, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+	var hash uuid.UUID
 	var o int64
 	dest := []any{&hash, &o}
 	return w.each(ctx, func(r row) error {
 		err := r.Scan(dest...)
-		w.found[hash] = recipient.Ordinal(o)
+		w.found[recipient.Hash(hash)] = recipient.Ordinal(o)
 		return err
 	}, "SELECT r.hash, r.ordinal FROM unnest($2::uuid[]) AS h (hash) JOIN recipients r ON r.workspace_id = $1 AND r.hash = h.hash", w.ws, hashes)
 }
@@ -83,10 +84,10 @@ type domainKey struct {
 
 func (w *workspaceTx) addRecipients(ctx context.Context, rs []ingest.Recipient, fresh []int, ordinals []recipient.Ordinal) error {
 	domains := map[domainKey]*roaring.Bitmap{}
-	numbers, addresses := make([]int64, len(fresh)), make([]string, len(fresh))
+	numbers, addresses := make([]int32, len(fresh)), make([]string, len(fresh))
 	for n, i := range fresh {
 		o := int64(ordinals[i])
-		numbers[n], addresses[n] = o, rs[i].Address
+		numbers[n], addresses[n] = int32(o), rs[i].Address
 		k := domainKey{o >> 16, recipient.Domain(rs[i].Address)}
 		if domains[k] == nil {
 			domains[k] = roaring.New()
@@ -99,9 +100,9 @@ func (w *workspaceTx) addRecipients(ctx context.Context, rs []ingest.Recipient, 
 	}
 	sorted := slices.Clone(fresh)
 	slices.SortFunc(sorted, func(a, b int) int { return bytes.Compare(rs[a].Hash[:], rs[b].Hash[:]) })
-	hashes := make([][16]byte, len(sorted))
+	hashes := make([]uuid.UUID, len(sorted))
 	for n, i := range sorted {
-		hashes[n], numbers[n] = rs[i].Hash, int64(ordinals[i])
+		hashes[n], numbers[n] = uuid.UUID(rs[i].Hash), int32(ordinals[i])
 	}
 	if _, err := w.exec(ctx, `INSERT INTO recipients (workspace_id, hash, ordinal) SELECT $1, r.hash, r.ordinal
 		FROM unnest($2::uuid[], $3::integer[]) AS r (hash, ordinal)`, w.ws, hashes, numbers); err != nil {

@@ -20,7 +20,7 @@ var idType = reflect.TypeFor[idStruct]()
 func registerUUID(m *pgtype.Map) {
 	t := &pgtype.Type{Name: "uuid", OID: pgtype.UUIDOID, Codec: uuidCodec{}}
 	m.RegisterType(t)
-	m.RegisterType(&pgtype.Type{Name: "_uuid", OID: pgtype.UUIDArrayOID, Codec: &pgtype.ArrayCodec{ElementType: t}})
+	registerArrays(m)
 }
 
 // PlanEncode implements pgtype.Codec.
