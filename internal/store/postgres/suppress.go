@@ -141,11 +141,11 @@ func (w *workspaceTx) eventCauses(ctx context.Context, ordinals []int64, f func(
 func (w *workspaceTx) historicalCauses(ctx context.Context, ordinals []int64, f func(recipient.Ordinal, suppression.Cause)) error {
 	return w.each(ctx, func(r row) error {
 		var ordinal, occurred int64
-		var id uuid.UUID
+		var id bounce.ID
 		if err := r.Scan(&ordinal, &occurred, &id); err != nil {
 			return err
 		}
-		f(recipient.Ordinal(ordinal), suppression.Cause{Reason: suppression.HardBounce, OccurredAt: fromMicros(occurred), Source: suppression.History, ID: id})
+		f(recipient.Ordinal(ordinal), causeOfBounce(id, fromMicros(occurred)))
 		return nil
 	}, "SELECT ordinal, occurred_at, id FROM historical_bounces WHERE workspace_id = $1 AND ordinal = ANY ($2) AND class = $3",
 		w.ws, ordinals, int64(bounce.Hard))
