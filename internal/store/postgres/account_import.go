@@ -128,7 +128,8 @@ const (
 )
 
 func (i *accountImport) merge(ctx context.Context, tx pgx.Tx) (counts account.Counts, err error) {
-	if _, err := tx.Exec(ctx, "SET LOCAL statement_timeout = '30min'"); err != nil { // there may be millions
+	// There may be millions, and PostgreSQL does not know of those that are new: it would look through them for each other.
+	if _, err := tx.Exec(ctx, "SET LOCAL statement_timeout = '30min'; SET LOCAL enable_nestloop = off"); err != nil {
 		return counts, err
 	}
 	tag, err := tx.Exec(ctx, addAccountsSQL, i.ws, i.id)
