@@ -5,48 +5,12 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"sync"
 
 	"github.com/RoaringBitmap/roaring/v2"
 
 	"monterey/internal/ingest"
 	"monterey/internal/recipient"
 )
-
-// recipientCache remembers ordinals, which never change. It holds at most maxRecipients of all workspaces (about 50 bytes
-// each) and forgets an arbitrary part when it is full.
-type recipientCache struct {
-	mu    sync.Mutex
-	known map[recipientKey]recipient.Ordinal
-}
-
-const maxRecipients = 1 << 20
-
-type recipientKey struct {
-	ws   int64
-	hash recipient.Hash
-}
-
-func (c *recipientCache) get(k recipientKey) (recipient.Ordinal, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	o, ok := c.known[k]
-	return o, ok
-}
-
-func (c *recipientCache) add(ws int64, found map[recipient.Hash]recipient.Ordinal) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for h, o := range found {
-		c.known[recipientKey{ws, h}] = o
-	}
-	for k := range c.known {
-		if len(c.known) <= maxRecipients {
-			break
-		}
-		delete(c.known, k)
-	}
-}
 
 // lookup is how many hashes one statement looks up.
 const lookup = 100
@@ -95,39 +59,50 @@ func (w *workspaceTx) Recipients(ctx context.Context, rs []ingest.Recipient) ([]
 const ordinalsSQL = `WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?)
 	SELECT n.i, r.ordinal FROM n CROSS JOIN recipients r ON r.workspace = ? AND r.hash = substr(?, n.i * 16 + 1, 16)`
 
-// ordinalsOf are the recipients with these normalised addresses, 0 for one who is not known. They are looked for in the order
-// of the index: of many in a large dictionary that reads each of its pages once.
+// ordinalsOf are the recipients with these normalised addresses, 0 for one who is not known. Those who are not in the cache are
+// looked for in the order of the index: of many in a large dictionary that reads each of its pages once.
 func (v *view) ordinalsOf(ctx context.Context, key []byte, addresses []string) ([]int64, error) {
 	ordinals := make([]int64, len(addresses))
-	if len(addresses) == 0 {
-		return ordinals, nil
-	}
 	type hashed struct {
 		recipient.Hash
 		at int
 	}
-	all := make([]hashed, len(addresses))
+	var missing []hashed
 	for i, a := range addresses {
-		all[i] = hashed{recipient.HashOf(key, a), i}
+		h := recipient.HashOf(key, a)
+		if o, ok := v.recipients.Get(v.ws, h); ok {
+			ordinals[i] = int64(o)
+		} else {
+			missing = append(missing, hashed{h, i})
+		}
 	}
-	slices.SortFunc(all, func(a, b hashed) int { return bytes.Compare(a.Hash[:], b.Hash[:]) })
-	hashes := make([]byte, 0, 16*len(all))
-	for i := range all {
-		hashes = append(hashes, all[i].Hash[:]...)
+	if len(missing) == 0 {
+		return ordinals, nil
 	}
+	slices.SortFunc(missing, func(a, b hashed) int { return bytes.Compare(a.Hash[:], b.Hash[:]) })
+	hashes := make([]byte, 0, 16*len(missing))
+	for i := range missing {
+		hashes = append(hashes, missing[i].Hash[:]...)
+	}
+	found := map[recipient.Hash]recipient.Ordinal{}
 	var i, o int64
-	return ordinals, v.each(ctx, func(r row) error {
+	err := v.each(ctx, func(r row) error {
 		err := r.Scan(&i, &o)
-		ordinals[all[i].at] = o
+		ordinals[missing[i].at] = o
+		found[missing[i].Hash] = recipient.Ordinal(o)
 		return err
-	}, ordinalsSQL, len(all), v.ws, hashes)
+	}, ordinalsSQL, len(missing), v.ws, hashes)
+	if err == nil {
+		v.recipients.Add(v.ws, found)
+	}
+	return ordinals, err
 }
 
 func (w *workspaceTx) ordinal(h recipient.Hash) (recipient.Ordinal, bool) {
 	if o, ok := w.found[h]; ok {
 		return o, true
 	}
-	return w.t.s.recipients.get(recipientKey{w.ws, h})
+	return w.t.s.recipients.Get(w.ws, h)
 }
 
 func (w *workspaceTx) findRecipients(ctx context.Context, rs []ingest.Recipient, part []int) error {
