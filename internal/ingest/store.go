@@ -57,7 +57,8 @@ type Store interface {
 	// Rewrite runs f in one transaction of the workspace, as its only writer. It waits for others, but not for ever: then the
 	// fault is Unavailable.
 	Rewrite(ctx context.Context, c workspace.Caller, f func(WorkspaceTx) error) error
-	// TryRewrite is Rewrite for work that can wait: while another process writes to the workspace the fault is Taken, at once.
+	// TryRewrite is Rewrite for work that can wait: while another process writes to the workspace the fault is Taken, within a
+	// second.
 	TryRewrite(ctx context.Context, c workspace.Caller, f func(WorkspaceTx) error) error
 	// AsOf is that of delivery.Store.
 	AsOf(ctx context.Context, c workspace.Caller) (time.Time, error)

@@ -154,27 +154,22 @@ func (s *Store) Rewrite(ctx context.Context, c workspace.Caller, f func(ingest.W
 	return s.rewrite(ctx, "rewrite", c, func(w *workspaceTx) error { return f(w) })
 }
 
+// TryRewrite implements ingest.Store. It waits as long as counting does: where several processes count all the time, it would
+// hardly ever find the workspace free.
+func (s *Store) TryRewrite(ctx context.Context, c workspace.Caller, f func(ingest.WorkspaceTx) error) error {
+	err := s.rewriteWithin(ctx, "rewrite", c, min(countWaits, s.times.lock), func(w *workspaceTx) error { return f(w) })
+	if code(err) == lockNotAvailable {
+		return errTaken()
+	}
+	return err
+}
+
 // rewrite runs f in one transaction of the workspace, as its only writer, for which it waits.
 func (s *Store) rewrite(ctx context.Context, what string, c workspace.Caller, f func(*workspaceTx) error) error {
-	return s.rewriteLocked(ctx, what, c, func(tx pgx.Tx, num int64) error {
-		return s.lockWorkspaces(ctx, tx, []int64{num}, s.times.lock)
-	}, f)
+	return s.rewriteWithin(ctx, what, c, s.times.lock, f)
 }
 
-// TryRewrite implements ingest.Store. Within this process it waits for its turn: what counts all the time would never leave it
-// one.
-func (s *Store) TryRewrite(ctx context.Context, c workspace.Caller, f func(ingest.WorkspaceTx) error) error {
-	return s.rewriteLocked(ctx, "rewrite", c, func(tx pgx.Tx, num int64) error {
-		var ours bool
-		err := tx.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock($1, $2)", lockWorkspace, num).Scan(&ours)
-		if err == nil && !ours {
-			err = errTaken()
-		}
-		return err
-	}, func(w *workspaceTx) error { return f(w) })
-}
-
-func (s *Store) rewriteLocked(ctx context.Context, what string, c workspace.Caller, lock func(pgx.Tx, int64) error, f func(*workspaceTx) error) error {
+func (s *Store) rewriteWithin(ctx context.Context, what string, c workspace.Caller, wait time.Duration, f func(*workspaceTx) error) error {
 	ws, err := s.anyWorkspace(ctx, c.Workspace())
 	if err != nil {
 		return err
@@ -187,7 +182,7 @@ func (s *Store) rewriteLocked(ctx context.Context, what string, c workspace.Call
 	var t *countTx
 	err = s.counting(ctx, what, func(tx pgx.Tx) error {
 		t = s.newCountTx(tx)
-		if err := lock(tx, ws.num); err != nil {
+		if err := s.lockWorkspaces(ctx, tx, []int64{ws.num}, wait); err != nil {
 			return err
 		}
 		w, err := t.workspace(ctx, c.Workspace())

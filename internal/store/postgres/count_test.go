@@ -22,7 +22,8 @@ import (
 	"monterey/internal/page"
 )
 
-// numbered is a decoder whose bodies are numbers of events, with spaces. The same number is always the same event.
+// numbered is a decoder whose bodies are numbers of events, with spaces. The same number is always the same event. Of eight that
+// follow one another, of one recipient, four are clicks of different links: together they are a machine's.
 type numbered struct{}
 
 var numberedStart = time.Date(2026, 1, 31, 20, 0, 0, 0, time.UTC)
@@ -32,8 +33,13 @@ func (numbered) Open([]byte) (int, []string, []byte, error) { panic("bodies come
 func (numbered) Decode(body []byte, _ *time.Location, _ time.Time) (out []delivery.Object) {
 	for text := range strings.FieldsSeq(string(body)) {
 		n, _ := strconv.Atoi(text) // what the test wrote
-		r := event.Report{Type: event.Types[n%len(event.Types)], CampaignRef: fmt.Sprint(n % 5), Address: fmt.Sprintf("p%d@d%d.example", n%17, n%3),
-			OccurredAt: numberedStart.Add(time.Duration(n) * 20 * time.Second), Identity: event.Identity(text), Facts: event.Facts{IP: "192.0.2.1"}}
+		of := n / 8
+		r := event.Report{Type: event.Click, CampaignRef: fmt.Sprint(of % 5), Address: fmt.Sprintf("p%d@d%d.example", of%17, of%3),
+			OccurredAt: numberedStart.Add(time.Duration(of)*3*time.Minute + time.Duration(n%8)*time.Second), Identity: event.Identity(text),
+			Facts: event.Facts{IP: "192.0.2.1"}}
+		if n%8 >= 4 {
+			r.Type = event.Types[n%len(event.Types)]
+		}
 		switch r.Type {
 		case event.Click:
 			r.Link = event.Link{URL: fmt.Sprintf("https://example.com/%d", n%7)}
@@ -48,7 +54,7 @@ func (numbered) Decode(body []byte, _ *time.Location, _ time.Time) (out []delive
 // TestProcesses: several processes append and count the same workspaces, and connections are cut all the time. What was accepted
 // is counted once, and as_of never tells of what is not there.
 func TestProcesses(t *testing.T) {
-	const processes, sources, deliveries, perDelivery, numbers = 3, 2, 120, 6, 900
+	const processes, sources, deliveries, perDelivery, numbers = 3, 2, 80, 6, 900
 	ctx := t.Context()
 	url := database(t)
 	judge := openStore(t, url, nil) // is left alone
@@ -127,6 +133,10 @@ func TestProcesses(t *testing.T) {
 	}
 	stop()
 	workers.Wait()
+	last := ingest.NewWorker(judge, numbered{}, ingest.Options{})
+	if err := last.Scheduled(ctx); err != nil {
+		t.Errorf("scheduled work: %v", err)
+	}
 	for i := range from {
 		checkCounted(t, judge, from[i], accepted[i], expected[i])
 	}
@@ -215,6 +225,13 @@ func checkCounted(t *testing.T, s *Store, src source, accepted map[delivery.ID]b
 	}
 	if events != len(expected) || events != sum.Inserted || sum != (delivery.Counts{Inserted: inserted, Duplicate: duplicate}) {
 		t.Errorf("%d events; %d were reported; deliveries say %+v, the sums %d and %d", events, len(expected), sum, inserted, duplicate)
+	}
+	machines := 0
+	err = s.read(ctx, "machines", func(tx pgx.Tx) error {
+		return tx.QueryRow(ctx, "SELECT count(*) FROM events WHERE workspace_id = $1 AND actor <> 0", ws.num).Scan(&machines)
+	})
+	if err != nil || machines == 0 {
+		t.Errorf("%d events are machines': %v", machines, err)
 	}
 	drift, err := ingest.Rebuild(ctx, s, src.caller)
 	if err != nil || drift.Rows == 0 || drift.Drifted > 0 {
