@@ -165,8 +165,7 @@ func (f *fixture) add(n int, span time.Duration) {
 			if e.Link != (event.Link{}) {
 				link = int64(slices.Index(f.links, e.Link)) + 1
 			}
-			ip, facts := encodeFacts(e.Facts)
-			args := []any{f.ws, e.ID.UUID[:], nums[i], int64(e.Type), int64(e.Recipient), f.stamp, f.stamp - 7, int64(e.Actor), int64(e.Class), int64(e.Source), link, ip, facts}
+			args := []any{f.ws, e.ID.UUID[:], nums[i], int64(e.Type), int64(e.Recipient), f.stamp, f.stamp - 7, int64(e.Actor), int64(e.Class), int64(e.Source), link, null(e.Facts.IP), null(e.Facts.Other())}
 			if _, err := insert.Exec(args...); err != nil {
 				f.t.Fatal(err)
 			}
