@@ -139,6 +139,10 @@ func (q *Query) Narrow(ctx context.Context, src rollup.Source, c campaign.ID) (s
 	if q.Offset < SeekFrom || q.ByUpdate() || q.Changes() {
 		return q.Offset, nil
 	}
+	return q.seek(ctx, src, c)
+}
+
+func (q *Query) seek(ctx context.Context, src rollup.Source, c campaign.ID) (skip int, err error) {
 	from, to := q.seconds()
 	from, to, rest, err := rollup.Seek(ctx, src, c, q.selection(), from, to, int64(q.Offset), q.Desc())
 	if err != nil {
@@ -146,6 +150,42 @@ func (q *Query) Narrow(ctx context.Context, src rollup.Source, c campaign.ID) (s
 	}
 	q.First, q.Last = later(q.First, event.FirstIn(from)), earlier(q.Last, event.FirstIn(to))
 	return int(rest), nil
+}
+
+// NarrowAround is Narrow for who may have to read all that is between the bounds: it moves that behind the page too, to a quarter
+// hour. The order must be by time, and no change asked for.
+func (q *Query) NarrowAround(ctx context.Context, src rollup.Source, c campaign.ID) (skip int, err error) {
+	from, to := q.seconds()
+	more := q.Offset + q.Limit
+	if q.After == nil {
+		skip, err = q.seek(ctx, src, c)
+	} else {
+		skip, err = q.Narrow(ctx, src, c)
+		from, to = q.secondsBehind(from, to)
+		more = q.Limit
+	}
+	if err != nil || from >= to {
+		return skip, err
+	}
+	from, to, _, err = rollup.Seek(ctx, src, c, q.selection(), from, to, int64(more), q.Desc())
+	switch quarter := rollup.Quarter.Seconds(); {
+	case err != nil || from >= to: // there are not so many
+	case q.Desc():
+		q.First = later(q.First, event.FirstIn(to-quarter))
+	default:
+		q.Last = earlier(q.Last, event.FirstIn(from+quarter))
+	}
+	return skip, err
+}
+
+// secondsBehind narrows the range to the quarter hours behind that of the cursor: events need not be counted to see how far a
+// page reaches at the most.
+func (q *Query) secondsBehind(from, to int64) (int64, int64) {
+	at := rollup.Quarter.Bucket(q.After.ID.Time().Unix())
+	if q.Desc() {
+		return from, min(to, at)
+	}
+	return max(from, at+rollup.Quarter.Seconds()), to
 }
 
 // NarrowBehind makes a key a bound of those that come behind it: a database does not seek on a pair of columns with another

@@ -49,13 +49,15 @@ func (q *eventQuery) removals(args []any) part {
 	q.choose(&p.where)
 	q.chooseKinds(&p.where)
 	p.add("e.updated_at >= ? AND e.updated_at < ?", q.Since, q.Until)
-	p.add("NOT EXISTS (SELECT 1 FROM events x WHERE x.workspace_id = e.workspace_id AND x.id = e.id OFFSET 0)")
+	p.add("NOT EXISTS (SELECT 1 FROM events x WHERE x.workspace_id = e.workspace_id AND x.id = e.id AND x.id >= ? AND x.id < ? OFFSET 0)", q.First, q.Last)
 	return p
 }
 
 func (q *eventQuery) choose(w *where) {
 	w.add("e.workspace_id = ?", q.ws)
-	w.add("e.id >= ? AND e.id < ?", q.First, q.Last)
+	if q.bounded() || !q.ByUpdate() { // else they would seem to choose something
+		w.add("e.id >= ? AND e.id < ?", q.First, q.Last)
+	}
 	if q.ordinals != nil {
 		w.add("e.ordinal = ANY (?)", q.ordinals)
 	}
@@ -110,15 +112,24 @@ func (q *eventQuery) gone(ctx context.Context) ([]eventlist.Key, error) {
 
 // streams is how many stretches of an index, each in the order asked, hold the events chosen.
 func (q *eventQuery) streams() int {
-	switch {
-	case q.ByUpdate() || len(q.nums) == 0 && q.Types == nil:
+	if q.ByUpdate() {
 		return 1
-	case len(q.nums) == 0:
-		return len(q.Types)
-	case q.Types == nil:
-		return len(q.nums) * len(event.Types)
 	}
-	return len(q.nums) * len(q.Types)
+	return streams(len(q.nums), q.Types)
+}
+
+// streams is how many stretches of an index, each sorted by id, hold the events of so many campaigns and of these types; none
+// stand for all.
+func streams(campaigns int, types []event.Type) int {
+	switch {
+	case campaigns == 0 && types == nil:
+		return 1
+	case campaigns == 0:
+		return len(types)
+	case types == nil:
+		return campaigns * len(event.Types)
+	}
+	return campaigns * len(types)
 }
 
 // maxStreams is how many of them are read each for itself. Of more, the database finds out how.

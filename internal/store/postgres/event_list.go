@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"monterey/internal/campaign"
@@ -69,20 +70,49 @@ type eventQuery struct {
 
 func newEventQuery(ctx context.Context, v *view, key []byte, p event.ListParams) (*eventQuery, error) {
 	q := &eventQuery{view: v, Query: eventlist.New(p)}
-	err := v.each(ctx, func(r row) error { return r.Scan(&q.stamp) }, "SELECT stamp FROM counters WHERE workspace_id = $1", v.ws)
-	if err != nil {
+	if err := q.begin(ctx); err != nil {
 		return nil, err
 	}
 	if err := q.findCampaigns(ctx); err != nil {
 		return nil, err
 	}
-	if len(q.Address) > 0 {
-		q.ordinals, err = v.ordinalsOf(ctx, key, q.Address)
-		slices.Sort(q.ordinals)
-		q.ordinals = slices.DeleteFunc(slices.Compact(q.ordinals), func(o int64) bool { return o == 0 })
-		q.Nothing = q.Nothing || len(q.ordinals) == 0
+	if len(q.Address) == 0 {
+		return q, nil
 	}
+	ordinals, err := v.ordinalsOf(ctx, key, q.Address)
+	slices.Sort(ordinals)
+	q.ordinals = slices.DeleteFunc(slices.Compact(ordinals), func(o int64) bool { return o == 0 })
+	q.Nothing = q.Nothing || len(q.ordinals) == 0
 	return q, err
+}
+
+// begin reads the stamp and says how statements are planned from here on. Planning for all partitions takes longer than most
+// pages do, so it is done once where one index is best whatever the values are: the planner finds it when it may not do without.
+func (q *eventQuery) begin(ctx context.Context) error {
+	mode, unordered := "force_custom_plan", "on"
+	if q.onePlan() {
+		mode, unordered = "force_generic_plan", "off"
+	}
+	return q.each(ctx, func(r row) error { return r.Scan(&q.stamp, nil) }, `SELECT stamp, set_config('plan_cache_mode', $2, true) ||
+		set_config('enable_seqscan', $3, true) || set_config('enable_bitmapscan', $3, true) FROM counters WHERE workspace_id = $1`, q.ws, mode, unordered)
+}
+
+// onePlan says whether one plan is best for all lists of this form.
+func (q *eventQuery) onePlan() bool {
+	switch {
+	case len(q.Address) > 0:
+		return true
+	case q.ByUpdate():
+		return len(q.ListParams.Campaigns) == 0 && q.Types == nil && !q.OneActor && !q.bounded()
+	case q.Changes():
+		return false
+	}
+	return streams(len(q.ListParams.Campaigns), q.Types) <= maxStreams
+}
+
+// bounded says whether the ids have bounds.
+func (q *eventQuery) bounded() bool {
+	return q.First != event.ID{} || q.Last != event.ID{UUID: uuid.Max}
 }
 
 func (q *eventQuery) findCampaigns(ctx context.Context) error {
@@ -167,8 +197,7 @@ func (q *eventQuery) page(ctx context.Context) (events []event.Event, total int6
 			return nil, 0, err
 		}
 	}
-	src, c := q.rolled()
-	skip, err := q.Narrow(ctx, src, c)
+	skip, err := q.narrow(ctx)
 	if err != nil || q.Empty() {
 		return []event.Event{}, total, err
 	}
@@ -182,4 +211,13 @@ func (q *eventQuery) page(ctx context.Context) (events []event.Event, total int6
 	}
 	events, err = eventsOf(ctx, q.view, keys)
 	return events, total, err
+}
+
+// narrow moves the bounds to where the page begins, and says how many keys come before it from there.
+func (q *eventQuery) narrow(ctx context.Context) (skip int, err error) {
+	src, c := q.rolled()
+	if q.streams() > maxStreams && !q.Changes() {
+		return q.NarrowAround(ctx, src, c)
+	}
+	return q.Narrow(ctx, src, c)
 }

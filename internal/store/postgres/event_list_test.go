@@ -163,15 +163,24 @@ func TestListEventsOfManyCampaigns(t *testing.T) {
 	if len(want) < 2000 {
 		t.Fatalf("%d events are too few to seek in", len(want))
 	}
-	for p.Offset = 0; p.Offset < len(want); p.Offset += 333 {
+	for at := 0; at < len(want); at += 333 {
 		for _, p.Order = range []event.Order{event.NewestFirst, event.OldestFirst} {
+			all := f.choose(p)
+			p.Offset, p.After = at, nil
 			got, err := f.ListEvents(context.Background(), f.caller, p)
 			if err != nil || got.Total != int64(len(want)) {
 				t.Fatalf("error %v, total %d, want %d", err, got.Total, len(want))
 			}
-			all := f.choose(p)
-			if diff := gocmp.Diff(all[p.Offset:min(p.Offset+5, len(all))], got.Items); diff != "" {
-				t.Fatalf("at %d in order %d:\n%s", p.Offset, p.Order, diff)
+			behind := min(at+5, len(all))
+			if diff := gocmp.Diff(all[at:behind], got.Items); diff != "" || got.More != (behind < len(all)) {
+				t.Fatalf("at %d in order %d:\n%s", at, p.Order, diff)
+			}
+			p.Offset, p.After = 0, &event.Cursor{ID: all[behind-1].ID}
+			if got, err = f.ListEvents(context.Background(), f.caller, p); err != nil {
+				t.Fatal(err)
+			}
+			if diff := gocmp.Diff(append([]event.Event{}, all[behind:min(behind+5, len(all))]...), got.Items); diff != "" || got.More != (behind+5 < len(all)) {
+				t.Fatalf("behind %d in order %d:\n%s", behind, p.Order, diff)
 			}
 		}
 	}
