@@ -53,7 +53,7 @@ func (p *proxy) url() string {
 func (p *proxy) poison(kind string, attributes string) (heal func()) {
 	p.t.Helper()
 	for _, way := range []string{"upstream", "downstream"} {
-		text := fmt.Sprintf(`{"name": %q, "type": %q, "stream": %[1]q, "attributes": {%s}}`, way, kind, attributes)
+		text := fmt.Sprintf(`{"name": %[1]q, "type": %[2]q, "stream": %[1]q, "attributes": {%[3]s}}`, way, kind, attributes)
 		if _, err := p.Toxics.AddToxicJson(strings.NewReader(text)); err != nil {
 			p.t.Fatal(err)
 		}
