@@ -11,11 +11,8 @@ import (
 // not for each: a commit that notifies locks out all others that do.
 const arrivals = "monterey_inbox"
 
-// How often others are told at the most, and how long without news the inbox is looked at all the same.
-const (
-	tellEach = 20 * time.Millisecond
-	pollEach = time.Second
-)
+// tellEach is how often others are told at the most.
+const tellEach = 20 * time.Millisecond
 
 // Arrived implements ingest.Inbox. From the first call on a connection of its own listens to the other processes.
 func (s *Store) Arrived() <-chan struct{} {
@@ -47,7 +44,7 @@ func (in *inbox) notify() {
 func (in *inbox) hear(ctx context.Context) {
 	for ctx.Err() == nil {
 		_ = in.hearOn(ctx) // why does not matter: the inbox is looked at meanwhile
-		rest(ctx, pollEach)
+		rest(ctx, min(in.s.times.poll, time.Second))
 	}
 }
 
@@ -78,7 +75,7 @@ func (in *inbox) hearOn(ctx context.Context) error {
 // poll is for what nobody told of.
 func (in *inbox) poll(ctx context.Context) {
 	for ctx.Err() == nil {
-		rest(ctx, pollEach)
+		rest(ctx, in.s.times.poll)
 		wake(in.arrived)
 	}
 }

@@ -249,7 +249,7 @@ func (f *fixture) rollUp(tx pgx.Tx) {
 		e := &f.events[i]
 		fact := factOfEvent(e)
 		for _, num := range []int64{f.numOf(e.Campaign), -1} {
-			for _, s := range []rollup.Span{rollup.Quarter, rollup.Hour, rollup.Day} {
+			for _, s := range []rollup.Span{rollup.Quarter, rollup.Hour, rollup.Day, rollup.Week} {
 				k := rowKey{num, s, s.Bucket(fact.At)}
 				if rows[k] == nil {
 					rows[k] = rollup.NewRow()

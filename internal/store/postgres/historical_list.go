@@ -73,7 +73,7 @@ func (p bouncePlace) compare(o bouncePlace) int {
 //
 //   - of recipients: historical_bounces_by_recipient, sorted afterwards;
 //   - by update, or of the little that was updated lately: historical_bounces_by_update;
-//   - of classes: historical_bounces_by_class, a stream each, which PostgreSQL merges;
+//   - of classes: historical_bounces_by_class, a stream each, which are merged;
 //   - everything: the primary key.
 //
 // Totals come from historical_counts where days, classes and time are the filter, else from those indexes alone.
@@ -251,8 +251,8 @@ func (q *bounceQuery) narrowBehind(after bounce.Cursor) {
 // an index in the order of the list.
 func (q *bounceQuery) collected() bool { return q.ordinals != nil || q.lately }
 
-// streams says whether each class is read by itself.
-func (q *bounceQuery) streams() bool { return q.classes != nil && !q.collected() && !q.byUpdate() }
+// streams says whether each of several classes is read by itself.
+func (q *bounceQuery) streams() bool { return len(q.classes) > 1 && !q.collected() && !q.byUpdate() }
 
 // where is what the filter chooses, of one class or all that it names.
 func (q *bounceQuery) where(w *where, classes []int64) {
@@ -298,8 +298,11 @@ func (q *bounceQuery) places(n, skip int) (text string, args []any) {
 		}
 		w := where{args: args}
 		q.where(&w, classes)
-		text += "SELECT " + columns + " FROM historical_bounces b WHERE " + w.sql()
-		args = w.args
+		part := "SELECT " + columns + " FROM historical_bounces b WHERE " + w.sql()
+		if q.streams() { // each in the order of the list, or all of it is read and sorted
+			part = "(" + part + q.order("b.") + " LIMIT " + w.arg(n+skip) + ")"
+		}
+		text, args = text+part, w.args
 	}
 	if q.collected() {
 		text = "WITH found AS MATERIALIZED (" + text + ") SELECT * FROM found"

@@ -43,9 +43,11 @@ type timeouts struct {
 	lock      time.Duration // waiting for another's lock
 	statement time.Duration
 	silent    time.Duration // that one side of a transaction hears nothing of the other
+	poll      time.Duration // without news of arrivals, until the inbox is looked at all the same
 }
 
-var usual = timeouts{acquire: 5 * time.Second, end: 10 * time.Second, lock: 10 * time.Second, statement: 2 * time.Minute, silent: silentFor}
+var usual = timeouts{acquire: 5 * time.Second, end: 10 * time.Second, lock: 10 * time.Second, statement: 2 * time.Minute, silent: silentFor,
+	poll: time.Second}
 
 // silentFor is after how long one that says nothing is given up. A worker whose network is cut leaves a transaction behind:
 // the server ends it, whether it waits for the next statement or is in the middle of an answer, and so frees its locks.
