@@ -2,7 +2,6 @@ package apptest_test
 
 import (
 	"fmt"
-	"net/http"
 	"net/url"
 	"testing"
 	"time"
@@ -24,6 +23,7 @@ func testSoakScheduledWorkIsDoneOnce(t *testing.T, o apptest.Options) {
 	api.MustRun("connection", "set", "--workspace", api.Workspace, "--provider", "campaigner", "--sync-schedule", "@hourly")
 	workers := []*apptest.App{api.Beside("worker", apptest.Options{}), api.Beside("worker", apptest.Options{}), api.Beside("worker", apptest.Options{})}
 	waitUntil(t, 5*time.Second, "no worker has looked at the schedule", func() bool { return db.count("SELECT count(*) FROM schedules") == 1 })
+	const kinds = 3 // of tasks that a connection's schedule makes
 	for round := 1; round <= rounds(3, 100); round++ {
 		for _, w := range workers {
 			w.Kill()
@@ -44,7 +44,7 @@ func testSoakScheduledWorkIsDoneOnce(t *testing.T, o apptest.Options) {
 					return false
 				}
 			}
-			return len(tasks) > 0 && len(tasks)%round == 0
+			return len(tasks) >= kinds*round
 		})
 		made := map[string]int{}
 		for _, k := range tasks {
@@ -54,13 +54,10 @@ func testSoakScheduledWorkIsDoneOnce(t *testing.T, o apptest.Options) {
 			made[fmt.Sprint(k["kind"])]++
 		}
 		for kind, n := range made {
-			if n != round {
+			if n != round || len(made) != kinds {
 				t.Errorf("due %d times, %s was done %d times", round, kind, n)
 			}
 		}
-	}
-	if got, err := api.Ask(http.MethodGet, "/readyz", nil); err != nil || got.Status != http.StatusOK {
-		t.Errorf("%s, %v", got.Body, err)
 	}
 	checkHistory(t, api, e)
 }
