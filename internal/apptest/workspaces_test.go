@@ -16,8 +16,8 @@ import (
 	"monterey/internal/oracle"
 )
 
-// TestSoakTwoOfEachOnTwoWorkspaces posts a workload to each of two workspaces through two APIs while two workers count, of which
-// one is killed now and then. Both workspaces' statistics are what the generator says.
+// TestSoakTwoOfEachOnTwoWorkspaces posts a workload to each of two workspaces through two APIs while two workers count, which are
+// killed now and then. Both workspaces' statistics are what the generator says.
 func TestSoakTwoOfEachOnTwoWorkspaces(t *testing.T) {
 	apptest.OnPostgres(t, testSoakTwoOfEachOnTwoWorkspaces)
 }
@@ -26,7 +26,9 @@ func testSoakTwoOfEachOnTwoWorkspaces(t *testing.T, o apptest.Options) {
 	o.Args = []string{"--role", "api"}
 	api := apptest.Start(t, o)
 	other := api.Beside("api", apptest.Options{})
-	workers := []*apptest.App{api.Beside("worker", apptest.Options{}), api.Beside("worker", apptest.Options{})}
+	far := newProxy(t, o.Database) // what the far worker begins to count, the other has often counted by then
+	far.poison("latency", `"latency": 30`)
+	workers := []*apptest.App{api.Beside("worker", apptest.Options{}), api.Beside("worker", apptest.Options{Database: far.url()})}
 	const secondKey = "apptest-second-webhook-key"
 	id := api.MustRun("workspace", "create", "Second")["id"].(string)
 	second := api.In(id, api.MustRun("key", "create", "--workspace", id, "--name", "second", "--role", "admin")["key"].(string))
