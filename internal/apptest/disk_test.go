@@ -134,6 +134,6 @@ func waitRefused(t *testing.T, app *apptest.App) apptest.Answer {
 			return got
 		}
 	}
-	t.Fatal("the disk is full and nothing is refused")
+	t.Fatal("nothing is refused")
 	return apptest.Answer{}
 }
