@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -41,9 +39,7 @@ type server struct {
 
 // startServer opens the database and takes the addresses; run answers. The settings have been checked.
 func (p *program) startServer(ctx context.Context, set *serverSettings) (*server, error) {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(sqlite.HeapLimit)
-	}
+	sqlite.LimitHeap()
 	s := &server{now: p.now, log: p.logger(), paused: set.PauseDrain}
 	if err := s.open(ctx, p, set); err != nil {
 		s.close()

@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"runtime/pprof"
 	"strconv"
 	"strings"
@@ -40,7 +39,7 @@ type sample struct {
 // drain counts what waits in the data folder of the first argument until as many objects as the second says are counted,
 // then does the scheduled work. It prints samples. The third argument is a folder for profiles.
 func drain(ctx context.Context, args []string, out io.Writer) (err error) {
-	debug.SetMemoryLimit(sqlite.HeapLimit) // as the server does
+	sqlite.LimitHeap() // as the server does
 	if len(args) != 3 {
 		return errors.New("drain DATA OBJECTS PROFILES")
 	}

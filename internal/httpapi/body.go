@@ -11,6 +11,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"monterey/internal/fault"
 )
 
@@ -33,10 +35,25 @@ func readBody(w http.ResponseWriter, r *http.Request, v reflect.Value) (wrong []
 	if !utf8.Valid(body) { // which json.Valid lets pass, and Unmarshal would read as something else
 		return nil, fault.New(fault.Malformed, "the body is not valid UTF-8")
 	}
-	if !json.Valid(body) {
-		return nil, fault.New(fault.Malformed, "the body is not valid JSON")
+	if err := oneValue(body); err != nil {
+		return nil, err
 	}
 	return decodeInto(v, body, []string{"body"}), nil
+}
+
+// oneValue is nil for a body that is one JSON value, of which no object names a field twice: either could be meant.
+func oneValue(body []byte) error {
+	d := jsontext.NewDecoder(bytes.NewReader(body))
+	err := d.SkipValue()
+	if err == nil {
+		if _, err = d.ReadToken(); errors.Is(err, io.EOF) {
+			return nil
+		}
+	}
+	if twice, ok := errors.AsType[*jsontext.SyntacticError](err); ok && errors.Is(err, jsontext.ErrDuplicateName) {
+		return fault.New(fault.Malformed, "the body has the field %q twice", twice.JSONPointer.LastToken())
+	}
+	return fault.New(fault.Malformed, "the body is not valid JSON")
 }
 
 // decodeInto is json.Unmarshal that goes on after a field of a wrong type and names each.

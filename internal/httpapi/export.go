@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,15 +59,18 @@ func (x *export[W]) respond(w http.ResponseWriter, r *http.Request) error {
 		_, _ = out.Write(csvHeader(columns)) // a bufio.Writer tells of errors when it is flushed
 	}
 	for len(rows) > 0 {
+		ahead := x.ahead()
 		_ = control.SetWriteDeadline(time.Now().Add(chunkTimeout)) // a server that cannot do it has none
-		if err := x.write(out, columns, rows, ndjson); err != nil {
-			return err
-		}
-		if err := out.Flush(); err != nil {
-			return fmt.Errorf("httpapi: export: %w", err)
+		written := x.write(out, columns, rows, ndjson)
+		if written == nil {
+			written = out.Flush()
 		}
 		_ = control.Flush() // a server that cannot do it sends later
-		if rows, err = x.next(); err != nil {
+		next := <-ahead     // also when writing failed: nothing of an answer goes on after it
+		if written != nil {
+			return fmt.Errorf("httpapi: export: %w", written)
+		}
+		if rows, err = next.rows, next.err; err != nil {
 			return err
 		}
 	}
@@ -76,13 +80,35 @@ func (x *export[W]) respond(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// chunk is what next gave.
+type chunk[W any] struct {
+	rows []W
+	err  error
+}
+
+// ahead reads the next chunk while the last is written.
+func (x *export[W]) ahead() <-chan chunk[W] {
+	out := make(chan chunk[W], 1)
+	go func() {
+		var c chunk[W]
+		defer func() {
+			if p := recover(); p != nil { // of a handler's goroutine the server would do it
+				c.err = fmt.Errorf("httpapi: export: panic: %v\n%s", p, debug.Stack())
+			}
+			out <- c
+		}()
+		c.rows, c.err = x.next()
+	}()
+	return out
+}
+
 func (x *export[W]) write(out *bufio.Writer, columns []column, rows []W, ndjson bool) error {
 	var buf []byte
 	for i := range rows {
 		if ndjson {
 			line, err := json.Marshal(x.line(rows[i]))
 			if err != nil {
-				return fmt.Errorf("httpapi: export: %w", err)
+				return err
 			}
 			buf = append(append(buf[:0], line...), '\n')
 		} else {

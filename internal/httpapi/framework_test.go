@@ -353,6 +353,8 @@ func TestBodies(t *testing.T) {
 		{`[]`, 422, []string{"body"}},
 		{`{"name":"x"`, 400, nil},
 		{`{"name":"x"} trailing`, 400, nil},
+		{`{"name":"x","tags":[],"name":"x"}`, 400, nil},
+		{`{"name":"x","other":{"y":1,"y":2}}`, 400, nil}, // of an unknown field too
 		{"{\"name\":\"Ren\xe9\"}", 400, nil},
 		{`{"name":"` + strings.Repeat("x", maxBody) + `"}`, 413, nil},
 	} {

@@ -21,40 +21,73 @@ func (s Metrics) Has(m Metric) bool { return s>>m&1 != 0 }
 
 // Accumulator joins many stored rows, as Row.Or does, without allocating for each. Only the sets that it was made for are
 // kept; all counts are.
+//
+// As long as the set of a metric is all of the set that it is a part of (see whole), that one stands for both: where nobody is
+// a machine half of the joining is spared.
 type Accumulator struct {
 	Count       [NumMetrics]uint64
 	First, Last int64 // as Row's
 	want        Metrics
+	parts       Metrics // the metrics wanted that are a part of another one wanted
+	equal       Metrics // those of parts whose own set is empty, because the other stands for it
 	set         [NumMetrics]Set
 	head        header
 }
 
 // NewAccumulator has nothing in it and keeps the sets of want.
 func NewAccumulator(want Metrics) *Accumulator {
-	return &Accumulator{First: math.MaxInt64, Last: math.MinInt64, want: want}
+	a := &Accumulator{First: math.MaxInt64, Last: math.MinInt64, want: want}
+	for m := range NumMetrics {
+		if w := whole(m); w != m && want.Has(m) && want.Has(w) {
+			a.parts |= 1 << m
+		}
+	}
+	a.equal = a.parts
+	return a
 }
 
 // Reset empties it and keeps its memory.
 func (a *Accumulator) Reset() {
 	a.Count = [NumMetrics]uint64{}
 	a.First, a.Last = math.MaxInt64, math.MinInt64
+	a.equal = a.parts
 	for m := range a.set {
 		a.set[m].Reset()
 	}
 }
 
-// Set is the recipients of a metric; it is the accumulator's own.
-func (a *Accumulator) Set(m Metric) *Set { return &a.set[m] }
+// Set is the recipients of a metric; it is the accumulator's own, and perhaps another metric's too.
+func (a *Accumulator) Set(m Metric) *Set {
+	if a.equal.Has(m) {
+		m = whole(m)
+	}
+	return &a.set[m]
+}
+
+// part makes the metric's set its own, before the two are no longer equal.
+func (a *Accumulator) part(m Metric) {
+	a.set[m].Or(&a.set[whole(m)])
+	a.equal &^= 1 << m
+}
 
 // Add counts one event.
 func (a *Accumulator) Add(f Fact) {
 	a.First, a.Last = min(a.First, f.At), max(a.Last, f.At)
+	var of Metrics
 	f.Metrics(func(m Metric) {
 		a.Count[m]++
-		if a.want.Has(m) {
+		of |= 1 << m
+	})
+	for m := range NumMetrics {
+		if a.equal.Has(m) && of.Has(m) != of.Has(whole(m)) {
+			a.part(m)
+		}
+	}
+	for m := range NumMetrics {
+		if of.Has(m) && a.want.Has(m) && !a.equal.Has(m) {
 			a.set[m].Add(uint32(f.Recipient))
 		}
-	})
+	}
 }
 
 // Or joins a stored row. After a fault (the row is damaged) the accumulator holds part of it and is of no use.
@@ -84,7 +117,12 @@ func (a *Accumulator) orCounts(h *header) {
 func (a *Accumulator) or(h *header, sets []byte) error {
 	a.orCounts(h)
 	for m := range NumMetrics {
-		if h.size[m] == 0 || !a.want.Has(m) {
+		if a.equal.Has(m) && !h.same[m] && h.size[whole(m)] > 0 {
+			a.part(m)
+		}
+	}
+	for m := range NumMetrics {
+		if h.size[m] == 0 || !a.want.Has(m) || a.equal.Has(m) {
 			continue
 		}
 		data, err := h.bytes(m, sets)
@@ -118,8 +156,8 @@ type tally struct{ count, unique [NumMetrics]uint64 }
 
 func (a *Accumulator) tally() (t tally) {
 	t.count = a.Count
-	for m := range a.set {
-		t.unique[m] = a.set[m].Len()
+	for m := range NumMetrics {
+		t.unique[m] = a.Set(m).Len()
 	}
 	return t
 }

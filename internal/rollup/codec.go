@@ -141,6 +141,7 @@ type header struct {
 	count                [NumMetrics]uint64
 	size                 [NumMetrics]uint64
 	form                 [NumMetrics]uint8
+	same                 [NumMetrics]bool   // the set is that of the other metric
 	from, to             [NumMetrics]uint64 // where in sets the set is; of formSame, where the other metric's is
 }
 
@@ -158,7 +159,7 @@ func (h *header) read(counts []byte) error {
 	}
 	at := uint64(0)
 	for m := range NumMetrics {
-		h.count[m], h.size[m], h.form[m] = 0, 0, 0
+		h.count[m], h.size[m], h.form[m], h.same[m] = 0, 0, 0, false
 		if mask&(1<<m) == 0 {
 			continue
 		}
@@ -178,6 +179,7 @@ func (h *header) read(counts []byte) error {
 			return corrupt("a set equal to none")
 		default:
 			w := whole(m)
+			h.same[m] = true
 			h.form[m], h.from[m], h.to[m] = h.form[w], h.from[w], h.to[w]
 		}
 	}

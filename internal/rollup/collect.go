@@ -96,6 +96,7 @@ func (a *Accumulator) closedDays(ctx context.Context, src Source, c campaign.ID,
 type life struct {
 	count       [NumMetrics]uint64
 	first, last int64 // first > last when nothing happened
+	through     int64 // of the lifetime row; open where there is none
 }
 
 func (l life) empty() bool { return l.first > l.last }
@@ -110,7 +111,16 @@ func readLife(ctx context.Context, src Source, c campaign.ID) (life, error) {
 	if err == nil {
 		err = src.Counts(ctx, c, Day, rest, noLast, func(_ int64, counts, _ []byte) error { return a.OrCounts(counts) })
 	}
-	return life{a.Count, a.First, a.Last}, err
+	return life{a.Count, a.First, a.Last, rest}, err
+}
+
+// begin is where who collects from an open end to to may begin as well: with the first day, if the lifetime row goes beyond to
+// and would be read for nothing.
+func (l life) begin(to int64) int64 {
+	if l.through > to && !l.empty() {
+		return Day.Bucket(l.first)
+	}
+	return open
 }
 
 // widen opens the ends of a range beyond which nothing happened: an open range is answered from fewer rows.

@@ -164,7 +164,11 @@ func (q *question) subjects(ctx context.Context, cs []campaign.Campaign) ([]subj
 func (q *question) statistics(ctx context.Context, s *subject, r Range) (Statistics, error) {
 	from, to := s.life.widen(r.seconds())
 	q.acc.Reset()
-	if err := q.acc.Collect(ctx, q.v, s.ID, from, to); err != nil {
+	begin := from
+	if from == open {
+		begin = s.life.begin(to)
+	}
+	if err := q.acc.Collect(ctx, q.v, s.ID, begin, to); err != nil {
 		return Statistics{}, err
 	}
 	st := q.blank(r)
@@ -215,7 +219,7 @@ func (q *question) bouncesUntil(ctx context.Context, s *subject, r Range) error 
 	case to == noLast: // the lifetime row is less to read than what comes before the range
 		return q.until.Collect(ctx, q.v, s.ID, open, noLast)
 	default:
-		if err := q.until.Collect(ctx, q.v, s.ID, open, from); err != nil {
+		if err := q.until.Collect(ctx, q.v, s.ID, s.life.begin(from), from); err != nil {
 			return err
 		}
 	}

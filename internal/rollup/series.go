@@ -184,7 +184,7 @@ func newWalk(s *subject, r Range, bounds []int64) *walk {
 func (w *walk) points(ctx context.Context, src Source) ([]Point, error) {
 	from, to := w.r.seconds()
 	if from > w.s.life.first {
-		if err := w.seen.Collect(ctx, src, w.s.ID, open, from); err != nil {
+		if err := w.seen.Collect(ctx, src, w.s.ID, w.s.life.begin(from), from); err != nil {
 			return nil, err
 		}
 	}

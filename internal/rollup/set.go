@@ -197,8 +197,8 @@ func (p *setPage) orArray(data []byte) {
 		return
 	}
 	n := p.n
-	for ; len(data) >= 2; data = data[2:] {
-		v := binary.LittleEndian.Uint16(data)
+	for i := 1; i < len(data); i += 2 {
+		v := uint16(data[i-1]) | uint16(data[i])<<8
 		w := &p.bits[v>>6]
 		n += int(^*w >> (v & 63) & 1)
 		*w |= 1 << (v & 63)

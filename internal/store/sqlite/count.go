@@ -151,7 +151,7 @@ func (t *countTx) workspace(ctx context.Context, ws workspace.ID) (*workspaceTx,
 	if err := t.tx.QueryRowContext(ctx, "SELECT num, identity_key FROM workspaces WHERE id = ?", ws.UUID[:]).Scan(&num, &key); err != nil {
 		return nil, translate("workspace", err)
 	}
-	w := &workspaceTx{view: newView(t.tx, num, t.now), t: t, key: key, found: map[recipient.Hash]recipient.Ordinal{},
+	w := &workspaceTx{view: t.s.newView(t.tx, num, t.now), t: t, key: key, found: map[recipient.Hash]recipient.Ordinal{},
 		epochs: map[uint64]int64{}, linkNums: map[linkKey]int64{}}
 	t.byWorkspace[ws] = w
 	return w, nil

@@ -23,7 +23,7 @@ func (s *Store) GetEvent(ctx context.Context, c workspace.Caller, id event.ID) (
 		return e, err
 	}
 	err = s.read(ctx, "get event", func(tx *sql.Tx) error {
-		got, err := eventsOf(ctx, newView(tx, ws.num, time.Time{}), []eventKey{{id: id}})
+		got, err := eventsOf(ctx, s.newView(tx, ws.num, time.Time{}), []eventKey{{id: id}})
 		if err != nil {
 			return err
 		}

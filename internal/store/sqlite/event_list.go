@@ -23,7 +23,7 @@ func (s *Store) ListEvents(ctx context.Context, c workspace.Caller, p event.List
 		return out, err
 	}
 	err = s.read(ctx, "list events", func(tx *sql.Tx) error {
-		out, err = listEvents(ctx, newView(tx, ws.num, time.Time{}), ws.key, p)
+		out, err = listEvents(ctx, s.newView(tx, ws.num, time.Time{}), ws.key, p)
 		return err
 	})
 	return out, err

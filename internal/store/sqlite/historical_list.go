@@ -23,7 +23,7 @@ func (s *Store) ListBounces(ctx context.Context, c workspace.Caller, p bounce.Li
 		return out, err
 	}
 	err = s.read(ctx, "list bounces", func(tx *sql.Tx) error {
-		out, err = listBounces(ctx, newView(tx, ws.num, time.Time{}), ws.key, p)
+		out, err = listBounces(ctx, s.newView(tx, ws.num, time.Time{}), ws.key, p)
 		return err
 	})
 	return out, err

@@ -468,7 +468,7 @@ func withAccounts(from, rows []bounce.Historical) []bounce.Historical {
 func (h *histories) withBounceQuery(t rapid.TB, p bounce.ListParams, fn func(*sql.Tx, *bounceQuery)) {
 	t.Helper()
 	err := h.read(context.Background(), "history", func(tx *sql.Tx) error {
-		q, err := newBounceQuery(context.Background(), newView(tx, h.ws, h.now()), h.key, p)
+		q, err := newBounceQuery(context.Background(), h.newView(tx, h.ws, h.now()), h.key, p)
 		if err == nil {
 			fn(tx, q)
 		}

@@ -30,7 +30,7 @@ func (s *Store) FillHistory(ctx context.Context, c workspace.Caller, least, most
 	var entries []historyEntry
 	var from, upTo int64
 	err = s.read(ctx, "read events for history", func(tx *sql.Tx) error {
-		v := newView(tx, ws.num, s.now())
+		v := s.newView(tx, ws.num, s.now())
 		if err := tx.QueryRowContext(ctx, "SELECT history FROM counters WHERE workspace = ?", ws.num).Scan(&from); err != nil {
 			return err
 		}
@@ -76,7 +76,7 @@ func (s *Store) FillHistory(ctx context.Context, c workspace.Caller, least, most
 
 func (s *Store) addHistory(ctx context.Context, ws int64, entries []historyEntry) error {
 	return s.write(ctx, "fill history", func(tx *sql.Tx) error {
-		w := &workspaceTx{view: newView(tx, ws, s.now())}
+		w := &workspaceTx{view: s.newView(tx, ws, s.now())}
 		args := make([]any, 0, 3*len(entries))
 		for i := range entries {
 			args = append(args, ws, entries[i].ordinal, entries[i].id[:])

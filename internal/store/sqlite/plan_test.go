@@ -93,7 +93,7 @@ func TestPlansOfStreams(t *testing.T) {
 func (f *fixture) withQuery(p event.ListParams, fn func(*sql.Tx, *eventQuery)) {
 	f.t.Helper()
 	err := f.read(context.Background(), "plan", func(tx *sql.Tx) error {
-		q, err := newEventQuery(context.Background(), newView(tx, f.ws, f.now()), f.key, p)
+		q, err := newEventQuery(context.Background(), f.newView(tx, f.ws, f.now()), f.key, p)
 		if err == nil {
 			fn(tx, q)
 		}
@@ -115,7 +115,7 @@ func TestPlans(t *testing.T) {
 		checkPlan(t, plan(t, tx, clicksSQL, 1, 1, id, id), "USING INDEX events_by_campaign (workspace=? AND campaign=? AND type=? AND id>? AND id<?)")
 		got := plan(t, tx, historySQL+"true", 1, "[1]", id, id, 1, 5, "[1]", id, id, 1)
 		for _, want := range []string{"history USING PRIMARY KEY (workspace=? AND ordinal=? AND id>? AND id<?)",
-			"USING INDEX events_by_update (workspace=? AND updated_at>?)", "SEARCH e USING PRIMARY KEY (workspace=? AND id=?)"} {
+			"USING COVERING INDEX events_by_update (workspace=? AND updated_at>?)", "SEARCH e USING PRIMARY KEY (workspace=? AND id=?)"} {
 			if !strings.Contains(got, want) {
 				t.Errorf("the plan of a history lacks %q:\n%s", want, got)
 			}

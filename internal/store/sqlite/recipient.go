@@ -95,32 +95,43 @@ func (w *workspaceTx) Recipients(ctx context.Context, rs []ingest.Recipient) ([]
 const ordinalsSQL = `WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?)
 	SELECT n.i, r.ordinal FROM n CROSS JOIN recipients r ON r.workspace = ? AND r.hash = substr(?, n.i * 16 + 1, 16)`
 
-// ordinalsOf are the recipients with these normalised addresses, 0 for one who is not known. They are looked for in the order
-// of the index: of many in a large dictionary that reads each of its pages once.
+// ordinalsOf are the recipients with these normalised addresses, 0 for one who is not known. Those who are not in the cache are
+// looked for in the order of the index: of many in a large dictionary that reads each of its pages once.
 func (v *view) ordinalsOf(ctx context.Context, key []byte, addresses []string) ([]int64, error) {
 	ordinals := make([]int64, len(addresses))
-	if len(addresses) == 0 {
-		return ordinals, nil
-	}
 	type hashed struct {
 		recipient.Hash
 		at int
 	}
-	all := make([]hashed, len(addresses))
+	var missing []hashed
 	for i, a := range addresses {
-		all[i] = hashed{recipient.HashOf(key, a), i}
+		h := recipient.HashOf(key, a)
+		if o, ok := v.recipients.get(recipientKey{v.ws, h}); ok {
+			ordinals[i] = int64(o)
+		} else {
+			missing = append(missing, hashed{h, i})
+		}
 	}
-	slices.SortFunc(all, func(a, b hashed) int { return bytes.Compare(a.Hash[:], b.Hash[:]) })
-	hashes := make([]byte, 0, 16*len(all))
-	for i := range all {
-		hashes = append(hashes, all[i].Hash[:]...)
+	if len(missing) == 0 {
+		return ordinals, nil
 	}
+	slices.SortFunc(missing, func(a, b hashed) int { return bytes.Compare(a.Hash[:], b.Hash[:]) })
+	hashes := make([]byte, 0, 16*len(missing))
+	for i := range missing {
+		hashes = append(hashes, missing[i].Hash[:]...)
+	}
+	found := map[recipient.Hash]recipient.Ordinal{}
 	var i, o int64
-	return ordinals, v.each(ctx, func(r row) error {
+	err := v.each(ctx, func(r row) error {
 		err := r.Scan(&i, &o)
-		ordinals[all[i].at] = o
+		ordinals[missing[i].at] = o
+		found[missing[i].Hash] = recipient.Ordinal(o)
 		return err
-	}, ordinalsSQL, len(all), v.ws, hashes)
+	}, ordinalsSQL, len(missing), v.ws, hashes)
+	if err == nil {
+		v.recipients.add(v.ws, found)
+	}
+	return ordinals, err
 }
 
 func (w *workspaceTx) ordinal(h recipient.Hash) (recipient.Ordinal, bool) {

@@ -94,11 +94,17 @@ func (w *workspaceTx) merge(ctx context.Context, rows map[rollup.Key]*rollup.Row
 	return w.putRows(ctx, all)
 }
 
-// join replaces the rows of one campaign and span by what they make together with the stored ones.
+// join replaces the rows of one campaign and span by what they make together with the stored ones. Buckets that lie close
+// together are read as a range: of those that come last in time, which are most, hardly one is stored.
 func (w *workspaceTx) join(ctx context.Context, rows []storedRow) error {
-	buckets := make([]int64, len(rows))
-	for i := range rows {
-		buckets[i] = rows[i].bucket
+	first, last := rows[0].bucket, rows[len(rows)-1].bucket
+	text, args := rowsSQL, []any{w.ws, rows[0].campaign, rows[0].span, first, last + 1}
+	if n := rollup.Span(rows[0].span).Seconds(); n > 0 && (last-first)/n > 2*int64(len(rows)) {
+		buckets := make([]int64, len(rows))
+		for i := range rows {
+			buckets[i] = rows[i].bucket
+		}
+		text, args = bucketsSQL, []any{w.ws, rows[0].campaign, rows[0].span, listJSON(buckets)}
 	}
 	next := 0
 	var bucket int64
@@ -107,8 +113,11 @@ func (w *workspaceTx) join(ctx context.Context, rows []storedRow) error {
 		if err := r.Scan(&bucket, &counts, &sets); err != nil {
 			return err
 		}
-		for rows[next].bucket != bucket {
+		for next < len(rows) && rows[next].bucket < bucket {
 			next++
+		}
+		if next == len(rows) || rows[next].bucket != bucket {
+			return nil // lies between them
 		}
 		old, err := rollup.Unmarshal(counts, sets)
 		if err != nil {
@@ -120,7 +129,7 @@ func (w *workspaceTx) join(ctx context.Context, rows []storedRow) error {
 		sum.Or(rows[next].row)
 		rows[next].row = sum
 		return nil
-	}, bucketsSQL, w.ws, rows[0].campaign, rows[0].span, listJSON(buckets))
+	}, text, args...)
 }
 
 // putChunk is how many rows one statement writes.

@@ -11,7 +11,9 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
+	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -41,9 +43,23 @@ const (
 // busyFor is how long a statement waits for another process, or for its own other connections.
 const busyFor = 10 * time.Second
 
-// HeapLimit is the Go heap, in bytes, that a server should tell the collector to stay below, unless its operator knows
-// better: together with the page caches and the program itself it makes less than 400 MiB of resident memory.
-const HeapLimit = 152 << 20
+// heapLimit is the Go heap, in bytes, that a server tells the collector to stay below: together with the page caches and the
+// program itself it makes less than 400 MiB of resident memory.
+const heapLimit = 136 << 20
+
+// gcPercent lets a heap that is far below the limit grow before it is collected: most of an answer is garbage at once, and
+// collecting after each doubling costs a reader a fifth of its time.
+const gcPercent = 400
+
+// LimitHeap sets how a server collects garbage, where its operator has not set GOMEMLIMIT or GOGC.
+func LimitHeap() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(heapLimit)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+}
 
 // Store is the main file and the inbox. It is safe for concurrent use.
 type Store struct {
@@ -125,7 +141,7 @@ func openFile(path string, write bool, cacheKiB, checkpoint int) (*sql.DB, error
 	} else {
 		q.Add("_pragma", "query_only(ON)")
 	}
-	db, err := sql.Open("sqlite", fileURI(path, q))
+	db, err := openDB(fileURI(path, q))
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: open %s: %w", filepath.Base(path), err)
 	}

@@ -115,7 +115,7 @@ func (s *Store) CheckSuppressions(ctx context.Context, c workspace.Caller, addre
 		return out, err
 	}
 	err = s.read(ctx, "check suppressions", func(tx *sql.Tx) error {
-		ordinals, err := newView(tx, ws.num, time.Time{}).ordinalsOf(ctx, ws.key, addresses)
+		ordinals, err := s.newView(tx, ws.num, time.Time{}).ordinalsOf(ctx, ws.key, addresses)
 		if err != nil {
 			return err
 		}

@@ -27,21 +27,22 @@ func (s *Store) Snapshot(ctx context.Context, c workspace.Caller, f func(rollup.
 		return err
 	}
 	now := s.now() // before the snapshot: what it does not hold happened later
-	return s.read(ctx, "snapshot", func(tx *sql.Tx) error { return f(newView(tx, ws.num, now)) })
+	return s.read(ctx, "snapshot", func(tx *sql.Tx) error { return f(s.newView(tx, ws.num, now)) })
 }
 
 // view is a rollup.View on the snapshot of tx.
 type view struct {
-	tx    *sql.Tx
-	ws    int64
-	now   time.Time
-	nums  map[campaign.ID]int64
-	stmts map[string]*sql.Stmt // parsing costs more than most of the answers; closed with tx
+	tx         *sql.Tx
+	ws         int64
+	now        time.Time
+	recipients *recipientCache
+	nums       map[campaign.ID]int64
+	stmts      map[string]*sql.Stmt // of this transaction; asking the connection for one costs too
 }
 
-func newView(tx *sql.Tx, ws int64, now time.Time) *view {
+func (s *Store) newView(tx *sql.Tx, ws int64, now time.Time) *view {
 	nums := map[campaign.ID]int64{{}: 0, rollup.Workspace: -1}
-	return &view{tx: tx, ws: ws, now: now, nums: nums, stmts: map[string]*sql.Stmt{}}
+	return &view{tx: tx, ws: ws, now: now, recipients: s.recipients, nums: nums, stmts: map[string]*sql.Stmt{}}
 }
 
 // each calls f for each row of the answer. f may keep nothing of what it scans into sql.RawBytes. A query is short: that the
