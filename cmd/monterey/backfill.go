@@ -13,7 +13,6 @@ import (
 
 	"monterey/internal/fault"
 	"monterey/internal/provider"
-	"monterey/internal/store/sqlite"
 	"monterey/internal/task"
 	"monterey/internal/workspace"
 )
@@ -63,7 +62,7 @@ func (c *backfillCommand) Run(ctx context.Context, p *program) error {
 }
 
 // do starts the backfill and waits until it has ended.
-func (c *backfillCommand) do(ctx context.Context, p *program, store *sqlite.Store, caller workspace.Caller, params task.Params, show progress) (t task.Task, err error) {
+func (c *backfillCommand) do(ctx context.Context, p *program, store database, caller workspace.Caller, params task.Params, show progress) (t task.Task, err error) {
 	stop, here, err := p.workHere(ctx, store, c.ProviderRate, show)
 	if err != nil {
 		return t, err
@@ -94,11 +93,11 @@ func (c *backfillCommand) params(now time.Time) (out task.Params, wrong []string
 }
 
 // workHere runs tasks in this process until stop is called, unless a server does: then it is not here.
-func (p *program) workHere(ctx context.Context, store *sqlite.Store, rate float64, show progress) (stop func(), here bool, err error) {
-	if p.common.serverRuns() {
-		return func() {}, false, nil
+func (p *program) workHere(ctx context.Context, store database, rate float64, show progress) (stop func(), here bool, err error) {
+	if served, err := store.Served(ctx); served || err != nil {
+		return func() {}, false, err
 	}
-	unlock, err := p.common.lockServer()
+	unlock, err := store.LockServer()
 	if err != nil {
 		return nil, false, err
 	}
@@ -123,7 +122,7 @@ func (p *program) workHere(ctx context.Context, store *sqlite.Store, rate float6
 }
 
 // startBackfill makes the task, or finds the one that is under way.
-func (p *program) startBackfill(ctx context.Context, store *sqlite.Store, c workspace.Caller, params task.Params) (task.ID, error) {
+func (p *program) startBackfill(ctx context.Context, store database, c workspace.Caller, params task.Params) (task.ID, error) {
 	t := task.New(task.Backfill, params, "command line", p.now())
 	err := store.CreateTask(ctx, c, t)
 	running, ok := errors.AsType[*task.RunningError](err)
@@ -141,16 +140,20 @@ func (p *program) startBackfill(ctx context.Context, store *sqlite.Store, c work
 	return running.Task, nil
 }
 
-// watchEvery is how often the command looks how far the task is.
-const watchEvery = 200 * time.Millisecond
+// watchEvery is how often the command looks how far the task is. The server that does the work is gone when it was not there
+// at any of the last goneLooks.
+const (
+	watchEvery = 200 * time.Millisecond
+	goneLooks  = 25
+)
 
 // watch shows progress until the task has ended, or the server that does the work is gone. When ctx ends first it cancels
 // the task.
-func (p *program) watch(ctx context.Context, store *sqlite.Store, c workspace.Caller, id task.ID, show progress, here bool) (task.Task, error) {
+func (p *program) watch(ctx context.Context, store database, c workspace.Caller, id task.ID, show progress, here bool) (task.Task, error) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	always := context.WithoutCancel(ctx)
-	for {
+	for gone := 0; ; {
 		t, err := store.GetTask(always, c, id)
 		if err != nil {
 			return t, err
@@ -159,8 +162,14 @@ func (p *program) watch(ctx context.Context, store *sqlite.Store, c workspace.Ca
 		if t.Status.Ended() {
 			return t, nil
 		}
-		if !here && !p.common.serverRuns() {
-			return t, errors.New("the server that does the work has stopped; run it again to go on")
+		if !here {
+			served, err := store.Served(always)
+			if gone++; served || err != nil {
+				gone = 0 // a store that fails tells it when the task is read
+			}
+			if gone > goneLooks {
+				return t, errors.New("the server that does the work has stopped; run it again to go on")
+			}
 		}
 		select {
 		case <-tick.C:

@@ -23,10 +23,11 @@ func (c *backupCommand) Run(ctx context.Context, p *program) (err error) {
 	if c.File == "-" && p.common.JSON {
 		wrong = append(wrong, "standard output cannot hold both the backup and what --json prints")
 	}
+	wrong = append(wrong, p.common.filesOnly("backup copies the files of SQLite: back PostgreSQL up with pg_dump or pg_basebackup, and the secret key too")...)
 	if err := p.check(wrong...); err != nil {
 		return err
 	}
-	store, err := p.openExisting()
+	store, err := p.openFiles()
 	if err != nil {
 		return err
 	}
@@ -87,8 +88,8 @@ func packFile(name, dir string, m manifest) (size int64, err error) {
 	return info.Size(), syncFolder(filepath.Dir(name))
 }
 
-// openExisting opens a database that has to be there, as it is.
-func (p *program) openExisting() (*sqlite.Store, error) {
+// openFiles opens a SQLite database that has to be there, as it is.
+func (p *program) openFiles() (*sqlite.Store, error) {
 	path := p.common.databasePath()
 	if _, err := os.Stat(path); err != nil {
 		return nil, fmt.Errorf("there is no database: %w", err)

@@ -13,9 +13,12 @@ import (
 	"monterey/internal/provider"
 )
 
-// makeFolder makes the data folder, for this user alone, and the server's secret, if neither they nor the database are
-// there. The secret comes first: a database without its secret must never be taken for a new one.
+// makeFolder makes the data folder, for this user alone, and for a SQLite database that is not there yet the server's secret.
+// The secret comes first: a database without its secret must never be taken for a new one.
 func (s *commonSettings) makeFolder() error {
+	if s.onPostgres() {
+		return nil // there may be nothing to put into it
+	}
 	if err := os.MkdirAll(s.DataDir, 0o700); err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
@@ -24,6 +27,17 @@ func (s *commonSettings) makeFolder() error {
 	}
 	if err := os.MkdirAll(filepath.Dir(s.databasePath()), 0o700); err != nil {
 		return fmt.Errorf("database folder: %w", err)
+	}
+	return s.makeSecret()
+}
+
+// makeSecret makes the server's secret for a new database, unless it is there.
+func (s *commonSettings) makeSecret() error {
+	if s.SecretKeyFile != "" {
+		return nil // it was read when the settings were checked
+	}
+	if err := os.MkdirAll(s.DataDir, 0o700); err != nil {
+		return fmt.Errorf("data folder: %w", err)
 	}
 	if err := makeSecretKey(s.secretKeyPath()); err != nil {
 		return fmt.Errorf("secret key: %w", err)
@@ -37,13 +51,21 @@ func (s *commonSettings) openKeys() (*provider.Keys, error) {
 	path := s.secretKeyPath()
 	secret, err := readSecretKey(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("the secret key %s is missing but the database is there: put the key back (it is in every backup); "+
-			"if it is lost, make one with `openssl rand -base64 32` and set all connections anew", path)
+		return nil, fmt.Errorf("the secret key %s is missing but the database is there: %s", path, s.secretAdvice())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("secret key: %w", err)
 	}
 	return provider.NewKeys(secret)
+}
+
+// secretAdvice is what to do about a secret that is missing.
+func (s *commonSettings) secretAdvice() string {
+	from := "it is in every backup"
+	if s.onPostgres() {
+		from = "all processes need the same; --secret-key-file says where it is, and monterey migrate makes it with a new database"
+	}
+	return "put the key back (" + from + "); if it is lost, make one with `openssl rand -base64 32` and set all connections anew"
 }
 
 func readSecretKey(path string) ([]byte, error) {

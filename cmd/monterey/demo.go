@@ -42,7 +42,7 @@ func (c *demoCommand) Run(ctx context.Context, p *program) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
 	p.common.DataDir, p.common.Database, p.common.SecretKeyFile = folder, "", ""
 	p.common.AllowPrivateProviders = true
-	if err := p.check(append(c.mistakes(), c.sizes()...)...); err != nil {
+	if err := p.check(append(c.mistakes(false), c.sizes()...)...); err != nil {
 		return err
 	}
 	server, err := p.startServer(ctx, &c.serverSettings)

@@ -28,8 +28,9 @@ func items(t *testing.T, o map[string]any) (all []map[string]any) {
 	return all
 }
 
-func TestWorkspaceAndKeys(t *testing.T) {
-	c := newCLI(t)
+func TestWorkspaceAndKeys(t *testing.T) { onEach(t, testWorkspaceAndKeys) }
+
+func testWorkspaceAndKeys(t *testing.T, c *cli) {
 	ws := text(c.must("workspace", "create", "Acme", "--timezone", "Europe/Paris"), "id")
 	if _, err := workspace.ParseID(ws); err != nil {
 		t.Fatal(err)
@@ -70,8 +71,9 @@ func TestWorkspaceAndKeys(t *testing.T) {
 	}
 }
 
-func TestDirectoryMistakes(t *testing.T) {
-	c := newCLI(t)
+func TestDirectoryMistakes(t *testing.T) { onEach(t, testDirectoryMistakes) }
+
+func testDirectoryMistakes(t *testing.T, c *cli) {
 	ws := text(c.must("workspace", "create", "Acme"), "id")
 	stranger := workspace.NewID().String()
 	empty := filepath.Join(t.TempDir(), "empty")
@@ -122,8 +124,9 @@ func TestDirectoryMistakes(t *testing.T) {
 	}
 }
 
-func TestConnectionSet(t *testing.T) {
-	c := newCLI(t)
+func TestConnectionSet(t *testing.T) { onEach(t, testConnectionSet) }
+
+func testConnectionSet(t *testing.T, c *cli) {
 	ws := text(c.must("workspace", "create", "Acme"), "id")
 	file := filepath.Join(t.TempDir(), "key")
 	if err := os.WriteFile(file, []byte("hook-1\r\n"), 0o600); err != nil {
@@ -146,8 +149,9 @@ func TestConnectionSet(t *testing.T) {
 	}
 }
 
-func TestAccountsSet(t *testing.T) {
-	c := newCLI(t)
+func TestAccountsSet(t *testing.T) { onEach(t, testAccountsSet) }
+
+func testAccountsSet(t *testing.T, c *cli) {
 	ws := text(c.must("workspace", "create", "Acme"), "id")
 	query := filepath.Join(t.TempDir(), "query.sql")
 	if err := os.WriteFile(query, []byte("SELECT number, email\nFROM accounts\n"), 0o600); err != nil {
@@ -178,7 +182,7 @@ func TestAccountsSet(t *testing.T) {
 		}
 	}
 
-	p := &program{common: &commonSettings{DataDir: c.dir}, now: time.Now}
+	p := &program{common: &commonSettings{DataDir: c.dir, Database: c.env["MONTEREY_DATABASE"]}, now: time.Now}
 	keys, err := p.common.openKeys()
 	if err != nil {
 		t.Fatal(err)
@@ -203,8 +207,9 @@ func TestAccountsSet(t *testing.T) {
 	}
 }
 
-func TestCampaignImport(t *testing.T) {
-	c := newCLI(t)
+func TestCampaignImport(t *testing.T) { onEach(t, testCampaignImport) }
+
+func testCampaignImport(t *testing.T, c *cli) {
 	ws := text(c.must("workspace", "create", "Acme"), "id")
 	c.must("campaign", "create", "--workspace", ws, "--name", "Old name", "--provider-campaign-id", "7")
 	c.in = "\ufeffprovider_campaign_id,name,tags\n7,New name,a; b\n8,\"Eight, too\",\n"
@@ -255,8 +260,9 @@ func TestParseExpiry(t *testing.T) {
 	}
 }
 
-func TestSecretKeyIsNotReplaced(t *testing.T) {
-	c := newCLI(t)
+func TestSecretKeyIsNotReplaced(t *testing.T) { onEach(t, testSecretKeyIsNotReplaced) }
+
+func testSecretKeyIsNotReplaced(t *testing.T, c *cli) {
 	c.in = "hook\n"
 	ws := text(c.must("workspace", "create", "Acme"), "id")
 	c.must("connection", "set", "--workspace", ws, "--provider", "campaigner", "--webhook-key-file", "-")

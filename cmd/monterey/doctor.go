@@ -76,12 +76,15 @@ func (p *program) examineSettings(all *findings) {
 			all.add("settings", warning, "is it misspelt? monterey serve --help names them all", "%s is no setting and has no effect", name)
 		}
 	}
-	all.add("settings", fine, "", "database %s", p.common.databasePath())
+	all.add("settings", fine, "", "database %s", p.common.databaseName())
 }
 
-// examineFolder looks at what can be seen without the database.
+// examineFolder looks at what can be seen without the database. On PostgreSQL the folder holds nothing but the secret key.
 func (p *program) examineFolder(all *findings) {
 	dir := p.common.DataDir
+	if p.common.onPostgres() && p.common.SecretKeyFile != "" {
+		return
+	}
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -95,8 +98,12 @@ func (p *program) examineFolder(all *findings) {
 	default:
 		all.add("data folder", fine, "", "%s", dir)
 	}
+	if p.common.onPostgres() {
+		return
+	}
 	p.examineWriting(all, dir)
-	p.examineSecret(all)
+	_, err = os.Stat(p.common.databasePath())
+	p.examineSecret(all, errors.Is(err, fs.ErrNotExist))
 }
 
 func (p *program) examineWriting(all *findings, dir string) {
@@ -120,19 +127,17 @@ func (p *program) examineWriting(all *findings, dir string) {
 	all.add("disk", state, "make room: with a full disk webhooks are refused (503) until there is some", "%d MiB free of %d MiB", free>>20, whole>>20)
 }
 
-func (p *program) examineSecret(all *findings) {
+// examineSecret looks at the server's secret, which the first command makes with a new database.
+func (p *program) examineSecret(all *findings, isNew bool) {
 	path := p.common.secretKeyPath()
 	info, err := os.Stat(path)
 	if err == nil {
 		_, err = readSecretKey(path)
 	}
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && isNew:
 	case errors.Is(err, fs.ErrNotExist):
-		if _, dbErr := os.Stat(p.common.databasePath()); errors.Is(dbErr, fs.ErrNotExist) {
-			return // both are made by the first command
-		}
-		all.add("secret key", broken, "put it back (it is in every backup); if it is lost, make one with `openssl rand -base64 32` and set all connections anew",
-			"%s is missing", path)
+		all.add("secret key", broken, p.common.secretAdvice(), "%s is missing", path)
 	case err != nil:
 		all.add("secret key", broken, "put the right file back (it is in every backup)", "%v", err)
 	case info.Mode().Perm()&0o077 != 0:

@@ -11,12 +11,11 @@ import (
 	"monterey/internal/fault"
 	"monterey/internal/page"
 	"monterey/internal/provider"
-	"monterey/internal/store/sqlite"
 	"monterey/internal/workspace"
 )
 
 // examineStores asks the nouns' stores about each workspace.
-func (p *program) examineStores(ctx context.Context, all *findings, store *sqlite.Store, serverRuns bool) error {
+func (p *program) examineStores(ctx context.Context, all *findings, store database, serverRuns bool) error {
 	spaces, err := allWorkspaces(ctx, store)
 	if err != nil {
 		return err
@@ -119,7 +118,13 @@ func (p *program) judge(all *findings, j judged) {
 
 // examineDatabase opens the database as it is; it migrates nothing.
 func (p *program) examineDatabase(ctx context.Context, all *findings) {
-	if _, err := os.Stat(p.common.databasePath()); err != nil {
+	if len(p.common.databaseMistakes()) > 0 {
+		return // said with the settings
+	}
+	repair := "restore a backup: monterey restore FILE"
+	if p.common.onPostgres() {
+		repair = "look whether PostgreSQL runs at this address and lets this user in; if its data is damaged, restore its backup (docs/operations.md)"
+	} else if _, err := os.Stat(p.common.databasePath()); err != nil {
 		state := warning
 		if !errors.Is(err, fs.ErrNotExist) {
 			state = broken
@@ -127,16 +132,19 @@ func (p *program) examineDatabase(ctx context.Context, all *findings) {
 		all.add("database", state, "the first command makes it; if it was there, look for it with --data-dir or --database", "%v", err)
 		return
 	}
-	store, err := p.openExisting()
+	store, err := p.openDatabase(ctx)
 	if err != nil {
-		all.add("database", broken, "restore a backup: monterey restore FILE", "%v", err)
+		all.add("database", broken, repair, "%v", err)
 		return
 	}
 	defer store.Close()
 	has, needs, err := store.Version(ctx)
+	if err == nil && p.common.onPostgres() {
+		p.examineSecret(all, has == 0)
+	}
 	switch {
 	case err != nil:
-		all.add("migrations", broken, "restore a backup: monterey restore FILE", "%v", err)
+		all.add("migrations", broken, repair, "%v", err)
 		return
 	case has > needs:
 		all.add("migrations", broken, "install the newer release", "the database has version %d, this release knows %d", has, needs)
@@ -146,12 +154,18 @@ func (p *program) examineDatabase(ctx context.Context, all *findings) {
 		return
 	}
 	all.add("migrations", fine, "", "version %d", has)
-	if err := store.Check(ctx); err != nil {
-		all.add("integrity", broken, "stop the server, keep the data folder as it is, and restore a backup", "%v", err)
-	} else {
-		all.add("integrity", fine, "", "quick_check found nothing")
+	if files, ok := store.(*sqliteDatabase); ok {
+		if err := files.Check(ctx); err != nil {
+			all.add("integrity", broken, "stop the server, keep the data folder as it is, and restore a backup", "%v", err)
+		} else {
+			all.add("integrity", fine, "", "quick_check found nothing")
+		}
 	}
-	if err := p.examineStores(ctx, all, store, p.common.serverRuns()); err != nil {
+	served, err := store.Served(ctx)
+	if err == nil {
+		err = p.examineStores(ctx, all, store, served)
+	}
+	if err != nil {
 		all.add("database", broken, "look into the server's log", "%v", err)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"monterey/internal/apptest"
 )
 
 // cli runs commands on one data folder, in this process.
@@ -23,6 +25,17 @@ type cli struct {
 
 func newCLI(t *testing.T) *cli {
 	return &cli{t: t, dir: filepath.Join(t.TempDir(), "data"), env: map[string]string{}, now: time.Now}
+}
+
+// onEach runs a test on each kind of database (see apptest.OnEach).
+func onEach(t *testing.T, test func(t *testing.T, c *cli)) {
+	apptest.OnEach(t, func(t *testing.T, o apptest.Options) {
+		c := newCLI(t)
+		if o.Database != "" {
+			c.env["MONTEREY_DATABASE"] = o.Database
+		}
+		test(t, c)
+	})
 }
 
 // run runs a command and returns its exit code; what it printed is in out and errs.
@@ -83,8 +96,12 @@ func TestServeRefuses(t *testing.T) {
 		env  map[string]string
 		says string
 	}{
-		{"PostgreSQL", []string{"--database", "postgres://u:p@db/x"}, nil, "PostgreSQL is not available in this release"},
-		{"PostgreSQL by environment", nil, map[string]string{"MONTEREY_DATABASE": "postgresql://db/x"}, "PostgreSQL is not available in this release"},
+		{"no URL of PostgreSQL", []string{"--database", "postgres://u:sesame@db:port/x"}, nil, "--database is no URL of PostgreSQL"},
+		{"no URL by environment", nil, map[string]string{"MONTEREY_DATABASE": "postgresql://u:sesame@db/x?sslmode=maybe"}, "--database is no URL of PostgreSQL"},
+		{"no direct URL", []string{"--database", "postgres://u:sesame@db/x", "--database-direct", "db:sesame"}, nil, "--database-direct is no URL"},
+		{"a direct URL beside a file", nil, map[string]string{"MONTEREY_DATABASE_DIRECT": "postgres://u:sesame@db/x"}, "--database-direct needs"},
+		{"a file for a worker's address", []string{"--database", "postgres://u:sesame@db/x", "--role", "worker", "--addr-file", "x"}, nil, "--addr-file"},
+		{"the role boss", []string{"--database", "postgres://u:sesame@db/x", "--role", "boss"}, nil, "must be all, api or worker"},
 		{"the role api", []string{"--role", "api"}, nil, "needs PostgreSQL"},
 		{"the role worker", nil, map[string]string{"MONTEREY_ROLE": "worker"}, "needs PostgreSQL"},
 		{"dev auth for all", []string{"--dev-auth", "--addr", "0.0.0.0:0"}, nil, "--dev-auth-force"},
@@ -102,6 +119,9 @@ func TestServeRefuses(t *testing.T) {
 			}
 			if !strings.Contains(c.errs.String(), row.says) {
 				t.Errorf("it says %q, nothing about %q", c.errs.String(), row.says)
+			}
+			if strings.Contains(c.errs.String(), "sesame") {
+				t.Errorf("it shows the password: %s", c.errs.String())
 			}
 			if c.out.Len() > 0 {
 				t.Errorf("standard output has %q", c.out.String())
@@ -130,11 +150,57 @@ func TestServerSettings(t *testing.T) {
 		{"an origin with a path", serverSettings{CORSOrigin: []string{"https://a.example/"}}, true},
 		{"a port too high", serverSettings{Addr: "127.0.0.1:65536"}, true},
 		{"no port", serverSettings{Addr: "127.0.0.1:"}, true},
+		{"an API alone", serverSettings{Role: roleAPI}, true},
 	} {
-		row.s.Role = "all"
+		if row.s.Role == "" {
+			row.s.Role = roleAll
+		}
 		row.s.fill(defaultAddr, defaultMetricsAddr)
-		if wrong := row.s.mistakes(); (len(wrong) > 0) != row.bad {
+		if wrong := row.s.mistakes(false); (len(wrong) > 0) != row.bad {
 			t.Errorf("%s: %q, want mistakes = %v", row.name, wrong, row.bad)
+		}
+	}
+	for _, role := range []string{roleAll, roleAPI, roleWorker} {
+		s := serverSettings{Role: role}
+		s.fill(defaultAddr, defaultMetricsAddr)
+		if wrong := s.mistakes(true); len(wrong) > 0 {
+			t.Errorf("the role %s on PostgreSQL: %q", role, wrong)
+		}
+	}
+}
+
+func TestFilesOnly(t *testing.T) {
+	c := newCLI(t)
+	c.env["MONTEREY_DATABASE"] = "postgres://u:sesame@127.0.0.1:1/x"
+	for want, args := range map[string][]string{"pg_dump": {"backup", "-"}, "pg_restore": {"restore", "-"}} {
+		if code := c.run(args...); code != exitUsage || !strings.Contains(c.errs.String(), want) {
+			t.Errorf("%v on PostgreSQL: exit %d: %s", args, code, c.errs.String())
+		}
+	}
+}
+
+func TestPostgresOutOfReach(t *testing.T) {
+	c := newCLI(t)
+	c.env["MONTEREY_DATABASE"] = "postgres://ann:sesame@127.0.0.1:1/m?sslmode=disable"
+	for _, args := range [][]string{{"serve"}, {"workspace", "list"}, {"doctor"}} {
+		code := c.run(args...)
+		said := c.out.String() + c.errs.String()
+		if code != exitFailed || !strings.Contains(said, "postgres://127.0.0.1:1/m") || !strings.Contains(said, "connection refused") || strings.Contains(said, "sesame") {
+			t.Errorf("%v: exit %d: %s", args, code, said)
+		}
+	}
+}
+
+func TestDatabaseName(t *testing.T) {
+	for url, want := range map[string]string{
+		"sqlite:/var/lib/m.db":                          "/var/lib/m.db",
+		"postgres://u:sesame@db.example:5432/monterey":  "postgres://db.example:5432/monterey",
+		"postgresql://db/m?user=u&password=sesame":      "postgres://db/m",
+		"postgres://u:sesame@[::1/m":                    "postgres://…",
+		"postgres:///m?host=/run/pg&sslpassword=sesame": "postgres:///m",
+	} {
+		if got := (&commonSettings{Database: url}).databaseName(); got != want {
+			t.Errorf("%s is called %s, want %s", url, got, want)
 		}
 	}
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -14,12 +16,14 @@ import (
 
 // metrics are the numbers of one server, in a registry of its own.
 type metrics struct {
+	ready    func(context.Context) error
 	registry *prometheus.Registry
 	requests *prometheus.HistogramVec
 }
 
-func newMetrics() *metrics {
+func newMetrics(ready func(context.Context) error) *metrics {
 	m := &metrics{
+		ready:    ready,
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "monterey_http_request_seconds",
@@ -64,8 +68,31 @@ func (m *metrics) intake(totals func() ingest.Totals) {
 
 const outcomeHelp = "Objects of webhooks counted, by what became of them."
 
+// readyTimeout bounds a check, so that who asks every few seconds is answered.
+const readyTimeout = 3 * time.Second
+
+// handler answers /metrics, and for a worker, which has no API, what others ask the API: whether it is alive and ready.
 func (m *metrics) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeStatus(w, http.StatusOK, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+		defer cancel()
+		if err := m.ready(ctx); err != nil {
+			writeStatus(w, http.StatusServiceUnavailable, "not ready")
+			return
+		}
+		writeStatus(w, http.StatusOK, "ok")
+	})
 	return mux
+}
+
+func writeStatus(w http.ResponseWriter, code int, status string) {
+	w.Header().Set("Content-Type", "application/json")
+	if code == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "2")
+	}
+	w.WriteHeader(code)
+	fmt.Fprintf(w, "{\"status\":%q}\n", status) // the client went away
 }

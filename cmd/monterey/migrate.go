@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-
-	"monterey/internal/store/sqlite"
 )
 
 type migrateCommand struct{}
@@ -13,12 +11,9 @@ func (c *migrateCommand) Run(ctx context.Context, p *program) error {
 	if err := p.check(); err != nil {
 		return err
 	}
-	if err := p.common.makeFolder(); err != nil {
-		return err
-	}
-	store, err := sqlite.Open(p.common.databasePath(), p.now)
+	store, err := p.openFirst(ctx)
 	if err != nil {
-		return fmt.Errorf("open the database: %w", err)
+		return err
 	}
 	defer store.Close()
 	from, to, err := migrate(ctx, store)

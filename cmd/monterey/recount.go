@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"monterey/internal/ingest"
-	"monterey/internal/store/sqlite"
 	"monterey/internal/workspace"
 )
 
@@ -64,7 +63,7 @@ func (c *recountCommand) Run(ctx context.Context, p *program) error {
 	}{drifted, all}, table(rows))
 }
 
-func (c *recountCommand) workspaces(ctx context.Context, store *sqlite.Store) ([]workspace.Workspace, error) {
+func (c *recountCommand) workspaces(ctx context.Context, store database) ([]workspace.Workspace, error) {
 	if c.Workspace == "" {
 		return allWorkspaces(ctx, store)
 	}

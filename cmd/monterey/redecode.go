@@ -10,7 +10,6 @@ import (
 	"monterey/internal/fault"
 	"monterey/internal/ingest"
 	"monterey/internal/page"
-	"monterey/internal/store/sqlite"
 	"monterey/internal/workspace"
 )
 
@@ -58,7 +57,7 @@ func (c *redecodeCommand) Run(ctx context.Context, p *program) error {
 	return p.result(done, fmt.Sprintf("%d deliveries were decoded again, %d stay as they are\n", done.Redecoded, done.Kept))
 }
 
-func redecode(ctx context.Context, store *sqlite.Store, c workspace.Caller, since time.Time, now func() time.Time) (done redecoded, err error) {
+func redecode(ctx context.Context, store database, c workspace.Caller, since time.Time, now func() time.Time) (done redecoded, err error) {
 	done.KeptIDs = []string{}
 	// The list is read whole before anything changes, so that pages do not shift.
 	all, err := everyPage(func(q page.Params) (page.Of[delivery.Delivery], error) {

@@ -22,7 +22,7 @@ type restoreCommand struct {
 
 // Run unpacks and checks the backup before it touches anything, then moves the files in place.
 func (c *restoreCommand) Run(ctx context.Context, p *program) (err error) {
-	if err := p.check(); err != nil {
+	if err := p.check(p.common.filesOnly("restore puts the files of SQLite back: restore PostgreSQL with its own tools, as psql or pg_restore")...); err != nil {
 		return err
 	}
 	backup := p.stdin

@@ -12,7 +12,7 @@ type serveCommand struct {
 
 func (c *serveCommand) Run(ctx context.Context, p *program) error {
 	c.fill(defaultAddr, defaultMetricsAddr)
-	if err := p.check(c.mistakes()...); err != nil {
+	if err := p.check(c.mistakes(p.common.onPostgres())...); err != nil {
 		return err
 	}
 	server, err := p.startServer(ctx, &c.serverSettings)
@@ -20,11 +20,15 @@ func (c *serveCommand) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	said := struct {
-		Addr        string `json:"addr"`
-		URL         string `json:"url"`
+		Addr        string `json:"addr,omitempty"`
+		URL         string `json:"url,omitempty"`
 		MetricsAddr string `json:"metrics_addr,omitempty"`
-	}{server.api.addr(), "http://" + server.api.addr(), server.metricsAddr()}
-	plain := fmt.Sprintf("Monterey listens on %s\n", said.URL)
+	}{MetricsAddr: server.metricsAddr()}
+	plain := "A worker of Monterey is running\n"
+	if server.api != nil {
+		said.Addr, said.URL = server.api.addr(), "http://"+server.api.addr()
+		plain = fmt.Sprintf("Monterey listens on %s\n", said.URL)
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	printed := p.result(said, plain)

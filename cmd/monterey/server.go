@@ -27,19 +27,21 @@ type server struct {
 	now     func() time.Time
 	log     *slog.Logger
 	unlock  func()
-	store   *sqlite.Store
+	store   database
 	keys    *provider.Keys
-	auth    *auth.Authenticator
-	worker  *ingest.Worker
-	tasks   *taskEngine
-	paused  bool // the worker does not run
-	api     *endpoint
-	metrics *endpoint // nil = off
+	auth    *auth.Authenticator // nil without the API
+	worker  *ingest.Worker      // nil = others count
+	tasks   *taskEngine         // nil = others do them
+	paused  bool                // the worker does not run
+	api     *endpoint           // nil = others answer
+	metrics *endpoint           // nil = off
 }
 
 // startServer opens the database and takes the addresses; run answers. The settings have been checked.
 func (p *program) startServer(ctx context.Context, set *serverSettings) (*server, error) {
-	sqlite.LimitHeap()
+	if !p.common.onPostgres() {
+		sqlite.LimitHeap()
+	}
 	s := &server{now: p.now, log: p.logger(), paused: set.PauseDrain}
 	if err := s.open(ctx, p, set); err != nil {
 		s.close()
@@ -53,44 +55,36 @@ func (p *program) startServer(ctx context.Context, set *serverSettings) (*server
 
 // open may fail half-way; close releases what it took.
 func (s *server) open(ctx context.Context, p *program, set *serverSettings) (err error) {
-	if err := p.common.makeFolder(); err != nil {
+	if s.store, err = p.openFor(ctx, set); err != nil {
 		return err
 	}
-	if s.unlock, err = p.common.lockServer(); err != nil {
+	if s.unlock, err = s.store.LockServer(); err != nil {
 		return err
 	}
-	if s.store, err = p.openStore(ctx); err != nil {
+	if set.NoMigrate {
+		err = migrated(ctx, s.store)
+	} else {
+		_, _, err = migrate(ctx, s.store)
+	}
+	if err != nil {
 		return err
 	}
 	if s.keys, err = p.common.openKeys(); err != nil {
 		return err
 	}
-	if err := s.store.OpenInbox(ctx, p.common.inboxPath(), sqlite.InboxOptions{}); err != nil {
+	if err := s.store.OpenInbox(ctx); err != nil {
 		return fmt.Errorf("open the inbox: %w", err)
 	}
-	if s.auth, err = auth.New(ctx, auth.Config{Store: s.store, Now: p.now, Log: s.log, DevAuth: set.DevAuth}); err != nil {
-		return err
+	m := newMetrics(s.ready)
+	if set.works() {
+		s.worker = ingest.NewWorker(s.store, campaigner.Webhook{}, ingest.Options{Now: p.now, Log: s.log})
+		s.tasks = p.taskEngine(s.store, s.keys, set.ProviderRate, s.log)
+		m.intake(s.worker.Totals)
 	}
-	decoder := campaigner.Webhook{}
-	s.worker = ingest.NewWorker(s.store, decoder, ingest.Options{Now: p.now, Log: s.log})
-	s.tasks = p.taskEngine(s.store, s.keys, set.ProviderRate, s.log)
-	m := newMetrics()
-	m.intake(s.worker.Totals)
-	intake := ingest.NewIntake(s.store, s.store, s.keys, decoder, p.now)
-	return s.listen(ctx, set, intake, m, p.common.AllowPrivateProviders)
-}
-
-// listen takes the addresses and writes down the one that was taken.
-func (s *server) listen(ctx context.Context, set *serverSettings, intake *ingest.Intake, m *metrics, allowPrivate bool) (err error) {
-	handler := httpapi.New(httpapi.Config{
-		Auth: s.auth, Workspaces: s.store, Connections: s.store, Campaigns: s.store, Events: s.store, Bounces: s.store, Deliveries: s.store,
-		Suppressions: s.store, Statistics: s.store, Tasks: s.store, Comparisons: s.store, Accounts: s.store,
-		Intake: intake, Replayer: ingest.NewReplayer(s.store, campaigner.Webhook{}, s.now), Keys: s.keys,
-		Now: s.now, Log: s.log, Ready: s.ready, Version: release(), Observe: m.observe,
-		CORSOrigins: set.CORSOrigin, AllowPrivateProviders: allowPrivate,
-	})
-	if s.api, err = listen(ctx, set.Addr, handler, s.log); err != nil {
-		return fmt.Errorf("%w; --addr takes another address", err)
+	if set.api() {
+		if err := s.openAPI(ctx, p, set, m); err != nil {
+			return err
+		}
 	}
 	if *set.MetricsAddr != "" {
 		if s.metrics, err = listen(ctx, *set.MetricsAddr, m.handler(), s.log); err != nil {
@@ -105,9 +99,47 @@ func (s *server) listen(ctx context.Context, set *serverSettings, intake *ingest
 	return nil
 }
 
+// openFor opens the database of a server as it is. One server of several makes no secret, as they must all have the same.
+func (p *program) openFor(ctx context.Context, set *serverSettings) (database, error) {
+	if set.Role != roleAll {
+		return p.openDatabase(ctx)
+	}
+	return p.openFirst(ctx)
+}
+
+// openAPI takes the API's address.
+func (s *server) openAPI(ctx context.Context, p *program, set *serverSettings, m *metrics) (err error) {
+	if s.auth, err = auth.New(ctx, auth.Config{Store: s.store, Now: p.now, Log: s.log, DevAuth: set.DevAuth}); err != nil {
+		return err
+	}
+	decoder := campaigner.Webhook{}
+	handler := httpapi.New(httpapi.Config{
+		Auth: s.auth, Workspaces: s.store, Connections: s.store, Campaigns: s.store, Events: s.store, Bounces: s.store, Deliveries: s.store,
+		Suppressions: s.store, Statistics: s.store, Tasks: s.store, Comparisons: s.store, Accounts: s.store,
+		Intake: ingest.NewIntake(s.store, s.store, s.keys, decoder, p.now), Replayer: ingest.NewReplayer(s.store, decoder, s.now), Keys: s.keys,
+		Now: s.now, Log: s.log, Ready: s.ready, Version: release(), Observe: m.observe,
+		CORSOrigins: set.CORSOrigin, AllowPrivateProviders: p.common.AllowPrivateProviders,
+	})
+	if s.api, err = listen(ctx, set.Addr, handler, s.log); err != nil {
+		return fmt.Errorf("%w; --addr takes another address", err)
+	}
+	return nil
+}
+
 // ready says whether the server can do its work: the database answers, and the worker counts.
 func (s *server) ready(ctx context.Context) error {
-	return errors.Join(s.store.Ready(ctx), s.worker.Ready())
+	err := s.store.Ready(ctx)
+	if s.worker != nil {
+		err = errors.Join(err, s.worker.Ready())
+	}
+	return err
+}
+
+func (s *server) apiAddr() string {
+	if s.api == nil {
+		return ""
+	}
+	return s.api.addr()
 }
 
 func (s *server) metricsAddr() string {
@@ -121,20 +153,24 @@ func (s *server) metricsAddr() string {
 // closes everything: within 10 s. What was acknowledged and not counted yet is counted by the next server.
 func (s *server) run(ctx context.Context) error {
 	defer s.close()
-	s.log.Info("listening", "addr", s.api.addr(), "metrics_addr", s.metricsAddr(), "version", release())
+	s.log.Info("listening", "addr", s.apiAddr(), "metrics_addr", s.metricsAddr(), "version", release())
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
 	failed := make(chan error, 6) // room for each part's end
 	var workers, endpoints sync.WaitGroup
-	if !s.paused {
-		workers.Go(func() { failed <- s.worker.Run(work) })
+	start := func(g *sync.WaitGroup, part func() error) { g.Go(func() { failed <- part() }) }
+	if s.worker != nil && !s.paused {
+		start(&workers, func() error { return s.worker.Run(work) })
 	}
-	workers.Go(func() { failed <- s.auth.Run(work) })
-	workers.Go(func() { failed <- s.tasks.run(work) })
-	workers.Go(func() { failed <- s.tasks.schedule(work) })
-	endpoints.Go(func() { failed <- s.api.serve() })
-	if s.metrics != nil {
-		endpoints.Go(func() { failed <- s.metrics.serve() })
+	if s.tasks != nil {
+		start(&workers, func() error { return s.tasks.run(work) })
+		start(&workers, func() error { return s.tasks.schedule(work) })
+	}
+	if s.auth != nil {
+		start(&workers, func() error { return s.auth.Run(work) })
+	}
+	for _, e := range s.endpoints() {
+		start(&endpoints, e.serve)
 	}
 
 	var err error
@@ -149,9 +185,8 @@ func (s *server) run(ctx context.Context) error {
 	}
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestsEnd)
 	defer cancel()
-	s.api.stop(end)
-	if s.metrics != nil {
-		s.metrics.stop(end)
+	for _, e := range s.endpoints() {
+		e.stop(end)
 	}
 	endpoints.Wait()
 	stopWork()
@@ -160,6 +195,16 @@ func (s *server) run(ctx context.Context) error {
 	}
 	s.log.Info("stopped")
 	return err
+}
+
+// endpoints are the addresses that it answers on.
+func (s *server) endpoints() (all []*endpoint) {
+	for _, e := range []*endpoint{s.api, s.metrics} {
+		if e != nil {
+			all = append(all, e)
+		}
+	}
+	return all
 }
 
 // waitFor waits for a group, but not longer than limit.
@@ -179,11 +224,9 @@ func waitFor(g *sync.WaitGroup, limit time.Duration) bool {
 
 // close releases what open took, also half of it.
 func (s *server) close() {
-	for _, e := range []*endpoint{s.api, s.metrics} {
-		if e != nil {
-			_ = e.server.Close()   // stopped before, unless starting failed
-			_ = e.listener.Close() // likewise
-		}
+	for _, e := range s.endpoints() {
+		_ = e.server.Close()   // stopped before, unless starting failed
+		_ = e.listener.Close() // likewise
 	}
 	if s.store != nil {
 		if err := s.store.Close(); err != nil {

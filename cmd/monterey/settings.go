@@ -22,7 +22,8 @@ import (
 // commonSettings are those that every command takes. The tag "setting" names the environment variable.
 type commonSettings struct {
 	DataDir               string `help:"The folder for everything that is kept; made with mode 0700." default:"./monterey-data" placeholder:"DIR" setting:"MONTEREY_DATA_DIR"`
-	Database              string `help:"sqlite:PATH; by default monterey.db in the data folder." placeholder:"URL" setting:"MONTEREY_DATABASE"`
+	Database              string `help:"sqlite:PATH or a postgres:// URL; by default monterey.db in the data folder." placeholder:"URL" setting:"MONTEREY_DATABASE"`
+	DatabaseDirect        string `help:"The same database past PgBouncer, where --database goes through it: for migrations and what waits for messages." placeholder:"URL" setting:"MONTEREY_DATABASE_DIRECT"`
 	SecretKeyFile         string `help:"The secret that seals provider keys; by default made in the data folder." placeholder:"FILE" setting:"MONTEREY_SECRET_KEY_FILE"`
 	AllowPrivateProviders bool   `help:"Let a provider's base URL be http, loopback or private." setting:"MONTEREY_ALLOW_PRIVATE_PROVIDERS"`
 	LogFormat             string `help:"text or json; by default text on a terminal." placeholder:"FORMAT" setting:"MONTEREY_LOG_FORMAT"`
@@ -36,7 +37,7 @@ type serverSettings struct {
 	AddrFile     string   `help:"Write the address that was taken to this file." placeholder:"FILE"`
 	MetricsAddr  *string  `help:"Where /metrics listens; empty turns it off. Default 127.0.0.1:9464." placeholder:"HOST:PORT" setting:"MONTEREY_METRICS_ADDR"`
 	Role         string   `help:"all, or on PostgreSQL api or worker." default:"all" setting:"MONTEREY_ROLE"`
-	NoMigrate    bool     `help:"On PostgreSQL: do not bring the database to this release."`
+	NoMigrate    bool     `help:"Do not bring the database to this release; it must have been."`
 	OIDCIssuer   string   `name:"oidc-issuer" help:"Accept access tokens of this issuer." placeholder:"URL" setting:"MONTEREY_OIDC_ISSUER"`
 	OIDCAudience []string `name:"oidc-audience" help:"Accept access tokens for this audience; repeatable." placeholder:"NAME" setting:"MONTEREY_OIDC_AUDIENCE"`
 	CORSOrigin   []string `name:"cors-origin" help:"Allow browsers of this origin; repeatable." placeholder:"ORIGIN" setting:"MONTEREY_CORS_ORIGIN"`
@@ -46,23 +47,23 @@ type serverSettings struct {
 	PauseDrain   bool     `hidden:"" help:"For measurements: take webhooks in and count nothing."`
 }
 
+// The roles: what one process does. A worker counts and does tasks; its metrics address answers /healthz and /readyz.
+const (
+	roleAll    = "all"
+	roleAPI    = "api"
+	roleWorker = "worker"
+)
+
+// api says whether the API is served.
+func (s *serverSettings) api() bool { return s.Role != roleWorker }
+
+// works says whether deliveries are counted and tasks done.
+func (s *serverSettings) works() bool { return s.Role != roleAPI }
+
 const (
 	defaultAddr        = "127.0.0.1:8000"
 	defaultMetricsAddr = "127.0.0.1:9464"
 )
-
-// databasePath is the SQLite file that the settings name.
-func (s *commonSettings) databasePath() string {
-	if s.Database == "" {
-		return filepath.Join(s.DataDir, "monterey.db")
-	}
-	return strings.TrimPrefix(s.Database, "sqlite:")
-}
-
-// inboxPath is the file beside it with what is not counted yet.
-func (s *commonSettings) inboxPath() string {
-	return filepath.Join(filepath.Dir(s.databasePath()), inboxName)
-}
 
 // secretKeyPath is the file of the server's secret.
 func (s *commonSettings) secretKeyPath() string {
@@ -79,13 +80,7 @@ func (s *commonSettings) mistakes() (wrong []string) {
 	} else if info, err := os.Stat(s.DataDir); err == nil && !info.IsDir() {
 		wrong = append(wrong, fmt.Sprintf("--data-dir %s is not a folder", s.DataDir))
 	}
-	switch path, isSQLite := strings.CutPrefix(s.Database, "sqlite:"); {
-	case s.Database == "":
-	case strings.HasPrefix(s.Database, "postgres://"), strings.HasPrefix(s.Database, "postgresql://"):
-		wrong = append(wrong, "--database: PostgreSQL is not available in this release; use sqlite:PATH")
-	case !isSQLite || path == "":
-		wrong = append(wrong, "--database must be sqlite:PATH") // the value may hold a password, so it is not shown
-	}
+	wrong = append(wrong, s.databaseMistakes()...)
 	if s.SecretKeyFile != "" {
 		if info, err := os.Stat(s.SecretKeyFile); err != nil || info.IsDir() {
 			wrong = append(wrong, fmt.Sprintf("--secret-key-file %s cannot be read; without the setting one is made in the data folder", s.SecretKeyFile))
@@ -100,8 +95,8 @@ func (s *commonSettings) mistakes() (wrong []string) {
 	return wrong
 }
 
-// mistakes of a server's settings, all of them.
-func (s *serverSettings) mistakes() (wrong []string) {
+// mistakes of a server's settings, all of them. One on SQLite does everything.
+func (s *serverSettings) mistakes(onPostgres bool) (wrong []string) {
 	if err := checkAddr(s.Addr); err != nil {
 		wrong = append(wrong, fmt.Sprintf("--addr %v", err))
 	}
@@ -110,12 +105,13 @@ func (s *serverSettings) mistakes() (wrong []string) {
 			wrong = append(wrong, fmt.Sprintf("--metrics-addr %v; empty turns it off", err))
 		}
 	}
-	switch s.Role {
-	case "all":
-	case "api", "worker":
-		wrong = append(wrong, fmt.Sprintf("--role %s needs PostgreSQL: on SQLite one process does everything; use --role all", s.Role))
-	default:
+	switch {
+	case s.Role != roleAll && s.Role != roleAPI && s.Role != roleWorker:
 		wrong = append(wrong, fmt.Sprintf("--role %q must be all, api or worker", s.Role))
+	case s.Role != roleAll && !onPostgres:
+		wrong = append(wrong, fmt.Sprintf("--role %s needs PostgreSQL: on SQLite one process does everything; use --role all", s.Role))
+	case s.Role == roleWorker && s.AddrFile != "":
+		wrong = append(wrong, "--addr-file has no use for --role worker, which has no API")
 	}
 	if s.OIDCIssuer != "" || len(s.OIDCAudience) > 0 {
 		wrong = append(wrong, "--oidc-issuer and --oidc-audience are not available in this release; use API keys (monterey key create)")

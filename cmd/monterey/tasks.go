@@ -11,14 +11,13 @@ import (
 	"monterey/internal/campaignsync"
 	"monterey/internal/provider"
 	"monterey/internal/recovery"
-	"monterey/internal/store/sqlite"
 	"monterey/internal/task"
 	"monterey/internal/task/jobs"
 )
 
 // taskEngine runs tasks, and makes those that are scheduled.
 type taskEngine struct {
-	store   *sqlite.Store
+	store   database
 	runner  *task.Runner
 	history *backfill.Backfill
 	now     func() time.Time
@@ -35,7 +34,7 @@ const (
 	directoryLimit  = jobs.Timeout - 10*time.Second
 )
 
-func (p *program) taskEngine(store *sqlite.Store, keys *provider.Keys, rate float64, log *slog.Logger) *taskEngine {
+func (p *program) taskEngine(store database, keys *provider.Keys, rate float64, log *slog.Logger) *taskEngine {
 	accounts := &campaigner.Accounts{Connections: store, Keys: keys, Limits: campaigner.NewLimits(rate, campaigner.DefaultAtOnce),
 		AllowPrivate: p.common.AllowPrivateProviders, Now: p.now}
 	history := &backfill.Backfill{Accounts: accounts, Bounces: store, Tasks: store, Now: p.now, Slice: jobs.Slice,

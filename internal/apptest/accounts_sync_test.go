@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"monterey/internal/apptest"
+	"monterey/internal/store/testdb"
 )
 
 // outsideDirectory is an App whose account directory is read from a real PostgreSQL.
@@ -21,16 +22,10 @@ type outsideDirectory struct {
 	url string
 }
 
-func newOutsideDirectory(t *testing.T) *outsideDirectory {
+func newOutsideDirectory(t *testing.T, o apptest.Options) *outsideDirectory {
 	t.Helper()
-	text := os.Getenv("MONTEREY_TEST_POSTGRES")
-	if text == "" && os.Getenv("CI") == "true" {
-		t.Fatal("MONTEREY_TEST_POSTGRES is not set; run under scripts/with-postgres")
-	}
-	if text == "" {
-		t.Skip("MONTEREY_TEST_POSTGRES is not set; scripts/with-postgres go test runs this")
-	}
-	return &outsideDirectory{site{t, apptest.Start(t, apptest.Options{})}, text}
+	url := testdb.Cluster(t)
+	return &outsideDirectory{site{t, apptest.Start(t, o)}, url}
 }
 
 // set sets the query, beside the running server.
@@ -77,8 +72,10 @@ func (o *outsideDirectory) directory() (out []string) {
 
 // TestAccountsSync reads a directory, fails to read it, and is killed while it reads it: the last good directory stays until
 // a whole one has come. The password is nowhere.
-func TestAccountsSync(t *testing.T) {
-	o := newOutsideDirectory(t)
+func TestAccountsSync(t *testing.T) { apptest.OnEach(t, testAccountsSync) }
+
+func testAccountsSync(t *testing.T, opts apptest.Options) {
+	o := newOutsideDirectory(t, opts)
 	if code, answer := o.try("POST", "/accounts/sync", nil, nil); code != http.StatusConflict || !strings.Contains(fmt.Sprint(answer["detail"]), "monterey accounts set") {
 		t.Errorf("before it is set: %d %v", code, answer)
 	}

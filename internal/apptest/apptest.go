@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"monterey/internal/store/testdb"
 )
 
 // WebhookKey is the webhook key of an App's connection.
@@ -29,10 +31,25 @@ const stopLimit = 10 * time.Second
 
 // Options of an App; the zero Options are good.
 type Options struct {
-	Binary string   // "" = Build
-	Dir    string   // the data folder; "" = a new one below t.TempDir()
-	Args   []string // more flags of serve
-	Env    []string // more variables, NAME=VALUE
+	Binary   string   // "" = Build
+	Dir      string   // the data folder; "" = a new one below t.TempDir()
+	Database string   // the URL of a PostgreSQL database; "" = SQLite in the data folder
+	Args     []string // more flags of serve
+	Env      []string // more variables, NAME=VALUE
+}
+
+// OnEach runs a test on each kind of database: as a part "sqlite", and as a part "postgres" on a new database of its own, which
+// is skipped where there is no PostgreSQL (see testdb). The Options name the database.
+func OnEach(t *testing.T, test func(t *testing.T, o Options)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { test(t, Options{}) })
+	OnPostgres(t, test)
+}
+
+// OnPostgres runs a test on PostgreSQL alone, as OnEach does.
+func OnPostgres(t *testing.T, test func(t *testing.T, o Options)) {
+	t.Helper()
+	t.Run("postgres", func(t *testing.T) { test(t, Options{Database: testdb.Postgres(t)}) })
 }
 
 // App is a server and its data folder.
@@ -112,7 +129,7 @@ func (a *App) Serve() {
 		a.Kill()
 		a.t.Fatalf("the server did not start: %v\n%s", err, a.Log())
 	}
-	a.URL, a.MetricsURL = "http://"+ready.Addr, "http://"+ready.MetricsAddr+"/metrics"
+	a.URL, a.MetricsURL = "http://"+ready.Addr, "http://"+ready.MetricsAddr+"/metrics" // a worker has no URL
 }
 
 // Running says whether a server is running that was neither stopped nor killed.
@@ -196,7 +213,11 @@ func (a *App) Command(args ...string) *exec.Cmd {
 			cmd.Env = append(cmd.Env, kv)
 		}
 	}
-	cmd.Env = append(append(cmd.Env, "MONTEREY_DATA_DIR="+a.Dir), a.options.Env...)
+	cmd.Env = append(cmd.Env, "MONTEREY_DATA_DIR="+a.Dir)
+	if a.options.Database != "" {
+		cmd.Env = append(cmd.Env, "MONTEREY_DATABASE="+a.options.Database)
+	}
+	cmd.Env = append(cmd.Env, a.options.Env...)
 	return cmd
 }
 

@@ -88,9 +88,9 @@ func (e *edapi) history() map[string]string {
 }
 
 // backfilled is an App whose workspace is connected to e.
-func backfilled(t *testing.T, e *edapi, serve bool) *apptest.App {
+func backfilled(t *testing.T, o apptest.Options, e *edapi, serve bool) *apptest.App {
 	t.Helper()
-	o := apptest.Options{Env: []string{"MONTEREY_ALLOW_PRIVATE_PROVIDERS=1", "MONTEREY_PROVIDER_RATE=0"}}
+	o.Env = []string{"MONTEREY_ALLOW_PRIVATE_PROVIDERS=1", "MONTEREY_PROVIDER_RATE=0"}
 	app := apptest.Start(t, o)
 	if !serve {
 		app.Stop()
@@ -171,9 +171,11 @@ func checkHistory(t *testing.T, app *apptest.App, e *edapi) {
 }
 
 // TestBackfill starts one over HTTP, looks how far it is, cancels it, and finishes it.
-func TestBackfill(t *testing.T) {
+func TestBackfill(t *testing.T) { apptest.OnEach(t, testBackfill) }
+
+func testBackfill(t *testing.T, o apptest.Options) {
 	e := newEDAPI(t, 4000, campaignersim.SmallPages)
-	app := backfilled(t, e, true)
+	app := backfilled(t, o, e, true)
 	e.holdAfter(3)
 	id := ask(t, app, 202, http.MethodPost, "/historical-bounces/backfill", `{"full_backfill": true}`)["task_id"].(string)
 	first := waitTask(t, app, id, func(k taskOf) bool { return k.Progress.Pages == 3 })
@@ -205,13 +207,15 @@ func TestBackfill(t *testing.T) {
 }
 
 // TestSoakBackfillKilled kills the server at random moments of a backfill.
-func TestSoakBackfillKilled(t *testing.T) {
+func TestSoakBackfillKilled(t *testing.T) { apptest.OnEach(t, testSoakBackfillKilled) }
+
+func testSoakBackfillKilled(t *testing.T, o apptest.Options) {
 	n := kills(50)
 	if n == 10 {
 		n = 5
 	}
 	e := newEDAPI(t, 600*n, campaignersim.SmallPages, campaignersim.DuplicateRows, campaignersim.MixedTimeForms)
-	app := backfilled(t, e, true)
+	app := backfilled(t, o, e, true)
 	id := ask(t, app, 202, http.MethodPost, "/historical-bounces/backfill", "")["task_id"].(string)
 	last := int64(0)
 	for range n {
@@ -278,11 +282,13 @@ func (c *command) end() int {
 }
 
 // TestBackfillCommand: beside a server and without one it reads all, shows how far it is, and goes on after Ctrl-C.
-func TestBackfillCommand(t *testing.T) {
+func TestBackfillCommand(t *testing.T) { apptest.OnEach(t, testBackfillCommand) }
+
+func testBackfillCommand(t *testing.T, o apptest.Options) {
 	for _, serve := range []bool{false, true} {
 		t.Run(fmt.Sprintf("server %v", serve), func(t *testing.T) {
 			e := newEDAPI(t, 5000, campaignersim.SmallPages)
-			app := backfilled(t, e, serve)
+			app := backfilled(t, o, e, serve)
 			e.holdAfter(20)
 			c := startBackfill(t, app, "--full")
 			for end := time.Now().Add(20 * time.Second); e.waiting.Load() == 0 || !strings.Contains(c.err.String(), "page 20:"); time.Sleep(time.Millisecond) {
@@ -322,9 +328,11 @@ func TestBackfillCommand(t *testing.T) {
 }
 
 // TestBackfillCommandKilled: what a killed command has begun, the next one finishes.
-func TestBackfillCommandKilled(t *testing.T) {
+func TestBackfillCommandKilled(t *testing.T) { apptest.OnEach(t, testBackfillCommandKilled) }
+
+func testBackfillCommandKilled(t *testing.T, o apptest.Options) {
 	e := newEDAPI(t, 3000, campaignersim.SmallPages)
-	app := backfilled(t, e, false)
+	app := backfilled(t, o, e, false)
 	c := startBackfill(t, app)
 	e.waitAsked(t, 10)
 	_ = c.Process.Kill()
@@ -338,9 +346,11 @@ func TestBackfillCommandKilled(t *testing.T) {
 }
 
 // TestBackfillCommandMistakes says what is wrong before anything begins.
-func TestBackfillCommandMistakes(t *testing.T) {
+func TestBackfillCommandMistakes(t *testing.T) { apptest.OnEach(t, testBackfillCommandMistakes) }
+
+func testBackfillCommandMistakes(t *testing.T, o apptest.Options) {
 	e := newEDAPI(t, 100)
-	app := backfilled(t, e, false)
+	app := backfilled(t, o, e, false)
 	for want, args := range map[string][]string{
 		"--since and --full":    {"--workspace", app.Workspace, "--full", "--since", "2026-01-01"},
 		"must be a date":        {"--workspace", app.Workspace, "--since", "yesterday"},

@@ -17,9 +17,10 @@ import (
 const docs = "../../docs"
 
 // guideApp is a server with a few events, and the environment that the guide's lines expect.
-func guideApp(t *testing.T) (*apptest.App, []string) {
+func guideApp(t *testing.T, o apptest.Options) (*apptest.App, []string) {
 	t.Helper()
-	app := apptest.Start(t, apptest.Options{Env: []string{"MONTEREY_ALLOW_PRIVATE_PROVIDERS=1"}})
+	o.Env = []string{"MONTEREY_ALLOW_PRIVATE_PROVIDERS=1"}
+	app := apptest.Start(t, o)
 	app.MustRunInput("key", "connection", "set", "--workspace", app.Workspace, "--provider", "campaigner", "--api-key-file", "-",
 		"--base-url", "http://127.0.0.1:1/v1") // where nobody answers: what is started there has to wait
 	var bodies []string
@@ -50,8 +51,10 @@ func post(t *testing.T, app *apptest.App, body string) {
 }
 
 // TestCurlLines runs every curl line of the guide as it stands, and those of the README on this server's address.
-func TestCurlLines(t *testing.T) {
-	app, env := guideApp(t)
+func TestCurlLines(t *testing.T) { apptest.OnEach(t, testCurlLines) }
+
+func testCurlLines(t *testing.T, o apptest.Options) {
+	app, env := guideApp(t, o)
 	env = withCurl(t, env)
 	for file, least := range map[string]int{docs + "/integrations.md": 18, "../../README.md": 1} {
 		text, err := os.ReadFile(file)
@@ -121,8 +124,10 @@ func python(env []string, input string, args ...string) (string, error) {
 	return string(out), err
 }
 
-func TestSuppressionScript(t *testing.T) {
-	_, env := guideApp(t)
+func TestSuppressionScript(t *testing.T) { apptest.OnEach(t, testSuppressionScript) }
+
+func testSuppressionScript(t *testing.T, o apptest.Options) {
+	_, env := guideApp(t, o)
 	script := filepath.Join(docs, "examples", "suppress.py")
 	list := "\ufeffname,email\nAnn,p1@example.com\nBob, P3@Example.com \n\n\"Cy, jr\",new@example.com\nDi,\n"
 	want := "name,email\r\nAnn,p1@example.com\r\n\"Cy, jr\",new@example.com\r\n"
@@ -152,8 +157,10 @@ var followFields = []string{"id", "campaign_id", "event_type", "recipient_email"
 	"actor", "actor_reason", "url", "ip_address", "bounce_type", "detail"}
 
 // TestFollowScript keeps a copy exact while events come, are judged and are taken back.
-func TestFollowScript(t *testing.T) {
-	app, env := guideApp(t)
+func TestFollowScript(t *testing.T) { apptest.OnEach(t, testFollowScript) }
+
+func testFollowScript(t *testing.T, o apptest.Options) {
+	app, env := guideApp(t, o)
 	file := filepath.Join(t.TempDir(), "copy.db")
 	copied := func() string {
 		if _, err := python(env, "", filepath.Join(docs, "examples", "follow.py"), file); err != nil {

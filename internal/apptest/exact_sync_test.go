@@ -21,26 +21,31 @@ import (
 func TestExactWithFigures(t *testing.T) {
 	for seed := range uint64(2) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			rng := rand.New(rand.NewPCG(seed, 8))
-			world := oracle.WithFigures(oracle.Random(rng, 150), rng)
-			provider := newFigures(t, world)
-			app := apptest.Start(t, apptest.Options{Args: []string{"--allow-private-providers"}})
-			app.MustRunInput("figures-key", "connection", "set", "--allow-private-providers", "--workspace", app.Workspace, "--provider", "campaigner",
-				"--api-key-file", "-", "--base-url", provider.URL+"/v1")
-			x := newExam(&site{T: t, app: app}, world, rng)
-			began := time.Now()
-			if seed%2 == 0 {
-				x.sync()
-			}
-			x.report(world)
-			if seed%2 == 1 {
-				x.sync()
-			}
-			x.compare()
-			x.runs()
-			x.names(world, began)
+			apptest.OnEach(t, func(t *testing.T, o apptest.Options) { examineWithFigures(t, o, seed) })
 		})
 	}
+}
+
+func examineWithFigures(t *testing.T, o apptest.Options, seed uint64) {
+	rng := rand.New(rand.NewPCG(seed, 8))
+	world := oracle.WithFigures(oracle.Random(rng, 150), rng)
+	provider := newFigures(t, world)
+	o.Args = []string{"--allow-private-providers"}
+	app := apptest.Start(t, o)
+	app.MustRunInput("figures-key", "connection", "set", "--allow-private-providers", "--workspace", app.Workspace, "--provider", "campaigner",
+		"--api-key-file", "-", "--base-url", provider.URL+"/v1")
+	x := newExam(&site{T: t, app: app}, world, rng)
+	began := time.Now()
+	if seed%2 == 0 {
+		x.sync()
+	}
+	x.report(world)
+	if seed%2 == 1 {
+		x.sync()
+	}
+	x.compare()
+	x.runs()
+	x.names(world, began)
 }
 
 // newFigures is a provider that knows the figures of a world: of every other campaign in its list, of the others one by one.

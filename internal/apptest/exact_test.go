@@ -29,7 +29,9 @@ type exam struct {
 func TestExact(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			examine(&site{T: t, app: apptest.Start(t, apptest.Options{})}, seed)
+			apptest.OnEach(t, func(t *testing.T, o apptest.Options) {
+				examine(&site{T: t, app: apptest.Start(t, o)}, seed)
+			})
 		})
 	}
 }

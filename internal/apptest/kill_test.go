@@ -124,8 +124,10 @@ func kills(soak int) int {
 }
 
 // TestSoakKilledAtRandomMoments kills the server while 16 connections post, again and again.
-func TestSoakKilledAtRandomMoments(t *testing.T) {
-	app := apptest.Start(t, apptest.Options{})
+func TestSoakKilledAtRandomMoments(t *testing.T) { apptest.OnEach(t, testSoakKilledAtRandomMoments) }
+
+func testSoakKilledAtRandomMoments(t *testing.T, o apptest.Options) {
+	app := apptest.Start(t, o)
 	f := newFeed(app)
 	for n := range kills(200) {
 		f.start()

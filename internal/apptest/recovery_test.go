@@ -17,13 +17,16 @@ import (
 
 // TestHolesAreFilled drops three webhooks in ten, doubles and shuffles the rest, lets the real program read the simulated
 // account, queues everything again, and compares all statistics but the human ones with what happened.
-func TestHolesAreFilled(t *testing.T) {
+func TestHolesAreFilled(t *testing.T) { apptest.OnEach(t, testHolesAreFilled) }
+
+func testHolesAreFilled(t *testing.T, o apptest.Options) {
 	account := campaignersim.NewAccount(campaignersim.Options{Seed: 11, Campaigns: 6, Recipients: 400, Days: 25, Bounces: -1})
 	api := campaignersim.NewServer(account, "sim-key")
 	api.Now = func() time.Time { return account.Options().Now }
 	server := httptest.NewServer(api)
 	t.Cleanup(server.Close)
-	app := apptest.Start(t, apptest.Options{Args: []string{"--allow-private-providers", "--provider-rate", "0"}})
+	o.Args = []string{"--allow-private-providers", "--provider-rate", "0"}
+	app := apptest.Start(t, o)
 	app.MustRunInput("sim-key", "connection", "set", "--allow-private-providers", "--workspace", app.Workspace, "--provider", "campaigner",
 		"--api-key-file", "-", "--base-url", server.URL+"/v1")
 	rnd := rand.New(rand.NewPCG(11, 11))

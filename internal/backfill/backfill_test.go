@@ -17,6 +17,7 @@ import (
 	"monterey/internal/campaigner/campaignersim"
 	"monterey/internal/page"
 	"monterey/internal/provider"
+	"monterey/internal/store/testdb"
 	"monterey/internal/task"
 )
 
@@ -37,7 +38,7 @@ func idOf(row map[string]any) string { return fmt.Sprintf("%.0f", row["BounceID"
 // The next backfill reads what is new since the provider's clock of the one before, and a bit more; full_backfill everything.
 func TestSinceTheLastMark(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, openStore(t), 1, 3000)
+	r := newRig(t, testdb.Open(t), 1, 3000)
 	total := int64(len(r.truth()))
 	if g := r.succeeds(task.Params{}).Progress; g.Inserted != total || *g.Total != total {
 		t.Errorf("the first time %+v, want %d", g, total)
@@ -75,7 +76,7 @@ func TestSinceTheLastMark(t *testing.T) {
 // Without the provider's clock there is no mark: everything is read each time.
 func TestNoDate(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, openStore(t), 2, 300)
+	r := newRig(t, testdb.Open(t), 2, 300)
 	r.replace = func(w http.ResponseWriter, req *http.Request) bool {
 		r.sim.ServeHTTP(undated{w}, req)
 		return true
@@ -100,7 +101,7 @@ func (w undated) Write(b []byte) (int, error) {
 // A task that was cancelled or failed is taken up where it stood, by one that was asked for the same.
 func TestGoesOnWhereItStood(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, openStore(t), 3, 4000)
+	r := newRig(t, testdb.Open(t), 3, 4000)
 	if err := r.sim.SetFaults(campaignersim.SmallPages); err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +166,7 @@ func TestGoesOnWhereItStood(t *testing.T) {
 // Each slice gets further by a page at least, however slow the provider is.
 func TestSlicesGetFurther(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, openStore(t), 4, 400)
+	r := newRig(t, testdb.Open(t), 4, 400)
 	if err := r.sim.SetFaults(campaignersim.SmallPages); err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +188,7 @@ func TestSlicesGetFurther(t *testing.T) {
 // What the list of all bounces leaves open, the lists of hard and of soft ones say.
 func TestListsOfAClass(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, openStore(t), 5, 1500)
+	r := newRig(t, testdb.Open(t), 5, 1500)
 	r.tamper = func(path string, o map[string]any) {
 		for _, row := range rowsOf(o) {
 			delete(row, "BounceType")
@@ -215,7 +216,7 @@ func TestListsOfAClass(t *testing.T) {
 // A row that cannot be read is asked for once more; if it still cannot, it is counted and costs nothing else.
 func TestUnreadableRows(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, openStore(t), 6, 400)
+	r := newRig(t, testdb.Open(t), 6, 400)
 	truth := r.truth()
 	healed, broken, nameless := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	r.tamper = func(path string, o map[string]any) {
@@ -265,7 +266,7 @@ func TestUnreadableRows(t *testing.T) {
 // A page of nothing but unreadable rows asks for few of them again.
 func TestFewAreAskedForAgain(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, openStore(t), 7, 600)
+	r := newRig(t, testdb.Open(t), 7, 600)
 	r.tamper = func(_ string, o map[string]any) {
 		for _, row := range rowsOf(o) {
 			row["EmailAddress"] = nil
@@ -282,7 +283,7 @@ func TestFewAreAskedForAgain(t *testing.T) {
 // The provider counts rows that it does not give: the task fails, and the next one begins anew.
 func TestRowsThatAreNotGiven(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, openStore(t), 8, 2500)
+	r := newRig(t, testdb.Open(t), 8, 2500)
 	r.tamper = func(_ string, o map[string]any) {
 		if items, ok := o["Items"].([]any); ok && len(items) > 500 {
 			o["Items"] = items[3:]
@@ -304,7 +305,7 @@ func TestRowsThatAreNotGiven(t *testing.T) {
 // Refusals fail the task with the provider's words; a page that is refused in the middle does not stop the next backfill.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, openStore(t), 9, 2500)
+	r := newRig(t, testdb.Open(t), 9, 2500)
 	refuse := func(status int, part string) {
 		r.replace = func(w http.ResponseWriter, req *http.Request) bool {
 			if !strings.Contains(req.URL.RequestURI(), part) {
@@ -346,7 +347,7 @@ func TestRefusals(t *testing.T) {
 // Another connection in the place of the one that a task began with ends it, and the next begins at the beginning.
 func TestConnectionReplaced(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, openStore(t), 10, 2500)
+	r := newRig(t, testdb.Open(t), 10, 2500)
 	r.succeeds(task.Params{})
 	id := r.create(task.Params{Full: true})
 	r.once(id, 3)
@@ -373,7 +374,7 @@ func TestConnectionReplaced(t *testing.T) {
 // A task that is cancelled while its page is stored keeps nothing of that page.
 func TestCancelledMeanwhile(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, openStore(t), 11, 2500)
+	r := newRig(t, testdb.Open(t), 11, 2500)
 	id := r.create(task.Params{})
 	r.tamper = func(_ string, o map[string]any) {
 		if o["PageNumber"] == 2.0 {
@@ -395,7 +396,7 @@ func TestCancelledMeanwhile(t *testing.T) {
 // A schedule makes a backfill, and River runs it.
 func TestScheduled(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, openStore(t), 12, 1200)
+	r := newRig(t, testdb.Open(t), 12, 1200)
 	r.conn.SyncSchedule = "15 3 * * *"
 	if err := r.store.UpdateConnection(t.Context(), r.caller, r.conn); err != nil {
 		t.Fatal(err)

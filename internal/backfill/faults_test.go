@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"monterey/internal/campaigner/campaignersim"
+	"monterey/internal/store/testdb"
 	"monterey/internal/task"
 )
 
@@ -66,7 +67,7 @@ func withFaults(t *testing.T, r *rig, rnd *rand.Rand, faults ...string) {
 
 func TestEachFault(t *testing.T) {
 	t.Parallel()
-	s := openStore(t)
+	s := testdb.Open(t)
 	for i, fault := range campaignersim.APIFaults {
 		t.Run(fault, func(t *testing.T) {
 			r := newRig(t, s, uint64(i), 2200)
@@ -94,7 +95,7 @@ func seeds() int {
 
 func TestSoakThreeFaultsAtOnce(t *testing.T) {
 	t.Parallel()
-	s := openStore(t)
+	s := testdb.Open(t)
 	for seed := range seeds() {
 		rnd := rand.New(rand.NewPCG(uint64(seed), 7))
 		faults := slices.Clone(campaignersim.APIFaults)

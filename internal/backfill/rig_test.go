@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
@@ -21,7 +20,7 @@ import (
 	"monterey/internal/campaigner/campaignersim"
 	"monterey/internal/provider"
 	"monterey/internal/recipient"
-	"monterey/internal/store/sqlite"
+	"monterey/internal/store"
 	"monterey/internal/task"
 	"monterey/internal/workspace"
 )
@@ -51,7 +50,7 @@ func (c *clock) sleep(ctx context.Context, d time.Duration) error {
 // rig is a workspace that is connected to a simulated account.
 type rig struct {
 	*testing.T
-	store   *sqlite.Store
+	store   store.Database
 	caller  workspace.Caller
 	conn    provider.Connection
 	account *campaignersim.Account
@@ -69,25 +68,8 @@ type rig struct {
 	kill    context.CancelFunc
 }
 
-func openStore(t *testing.T) *sqlite.Store {
-	t.Helper()
-	s, err := sqlite.Open(filepath.Join(t.TempDir(), "monterey.db"), time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if _, _, err := s.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
 // newRig is a rig with so many bounces from before its campaigns, and some hundred of its campaigns.
-func newRig(t *testing.T, s *sqlite.Store, seed uint64, bounces int) *rig {
+func newRig(t *testing.T, s store.Database, seed uint64, bounces int) *rig {
 	t.Helper()
 	in, err := time.LoadLocation(zone)
 	if err != nil {

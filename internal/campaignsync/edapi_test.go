@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
@@ -18,7 +17,8 @@ import (
 	"monterey/internal/campaigner"
 	"monterey/internal/page"
 	"monterey/internal/provider"
-	"monterey/internal/store/sqlite"
+	"monterey/internal/store"
+	"monterey/internal/store/testdb"
 	"monterey/internal/task"
 	"monterey/internal/workspace"
 )
@@ -105,7 +105,7 @@ func (e *edapi) add(id int, name, status string, figures object) {
 type rig struct {
 	*testing.T
 	edapi *edapi
-	store *sqlite.Store
+	store store.Database
 	ws    workspace.Caller
 	conn  provider.Connection
 	sync  *Sync
@@ -114,14 +114,7 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	s, err := sqlite.Open(filepath.Join(t.TempDir(), "monterey.db"), time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() }) // the test has said what there is to say
-	if _, _, err := s.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	s := testdb.Open(t)
 	r := &rig{T: t, edapi: newEDAPI(t), store: s, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 	w := workspace.Workspace{ID: workspace.NewID(), Name: "Test", Timezone: "UTC", CreatedAt: r.now, UpdatedAt: r.now}
 	keys, err := provider.NewKeys(provider.NewSecret())

@@ -23,6 +23,7 @@ const (
 	TooLarge     Code = "too_large"    // 413
 	Unavailable  Code = "unavailable"  // 503: the store cannot take or answer it now; trying again may work
 	Data         Code = "data"         // an input that the store refuses for good (a constraint); never shown as such
+	Taken        Code = "taken"        // another process is doing this, or has done it: look again what is left; never shown
 	Internal     Code = "internal"     // 500
 )
 

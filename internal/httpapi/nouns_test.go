@@ -7,7 +7,6 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +18,8 @@ import (
 	"monterey/internal/campaign"
 	"monterey/internal/delivery"
 	"monterey/internal/provider"
-	"monterey/internal/store/sqlite"
+	"monterey/internal/store"
+	"monterey/internal/store/testdb"
 	"monterey/internal/task"
 	"monterey/internal/workspace"
 )
@@ -28,24 +28,13 @@ import (
 type site struct {
 	*testing.T
 	http  http.Handler
-	store *sqlite.Store
+	store store.Database
 	valid validator.Validator
 }
 
 func openSite(t *testing.T, change func(*Config)) *site {
 	t.Helper()
-	store, err := sqlite.Open(filepath.Join(t.TempDir(), "monterey.db"), time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := store.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if _, _, err := store.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	store := testdb.Open(t)
 	keys, err := provider.NewKeys(provider.NewSecret())
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"monterey/internal/loadgen"
+	"monterey/internal/store/testdb"
 )
 
 // BenchmarkDrain counts a full inbox: decoded, deduplicated, stored and rolled up. MONTEREY_BENCH_EVENTS and
@@ -23,7 +24,7 @@ func BenchmarkDrain(b *testing.B) {
 	events, batch := number("MONTEREY_BENCH_EVENTS", 200_000), number("MONTEREY_BENCH_BATCH", 100)
 	for b.Loop() {
 		b.StopTimer()
-		r := &rig{t: b, dir: b.TempDir()}
+		r := &rig{t: b, db: testdb.New(b)}
 		r.setUp()
 		r.fill(loadgen.NewGenerator(loadgen.Workload{Key: webhookKey, Events: events, Days: max(1, events/55_000)}), batch)
 		b.StartTimer()

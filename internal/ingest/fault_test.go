@@ -1,8 +1,10 @@
 package ingest_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -123,6 +125,67 @@ func TestAStoreThatFailsHoldsNothing(t *testing.T) {
 	}
 	if n := r.worker.Totals(); n.Deliveries != 20 || n.Inserted != 20 || n.Quarantined != 0 {
 		t.Errorf("totals %+v", n)
+	}
+}
+
+// shared is a store on which another process works too: it counts every other batch first, keeps the workspaces to itself
+// otherwise, and does not tell of what has arrived.
+type shared struct {
+	ingest.Store
+	t     *testing.T
+	ready func() error
+	calls atomic.Int32
+}
+
+func (s *shared) Count(ctx context.Context, items []ingest.Item, f func(ingest.Tx) error) error {
+	if err := s.ready(); err != nil {
+		s.t.Errorf("not ready: %v", err)
+	}
+	n := s.calls.Add(1)
+	if n%2 == 0 {
+		return s.Store.Count(ctx, items, f)
+	}
+	if n%4 == 1 {
+		if err := s.Store.Count(ctx, items, f); err != nil {
+			s.t.Error(err)
+		}
+	}
+	return fault.New(fault.Taken, "another process has it")
+}
+
+func (s *shared) TryRewrite(context.Context, workspace.Caller, func(ingest.WorkspaceTx) error) error {
+	return fault.New(fault.Taken, "another process has it")
+}
+
+func (s *shared) Arrived() <-chan struct{} { return nil }
+
+func TestWhatOthersCountIsNoFailure(t *testing.T) {
+	r := newRig(t)
+	r.stop()
+	r.open()
+	var log bytes.Buffer
+	s := &shared{Store: r.store, t: t, ready: func() error { return r.worker.Ready() }}
+	r.worker = ingest.NewWorker(s, campaigner.Webhook{}, ingest.Options{BatchObjects: 3, Linger: 20 * time.Millisecond,
+		Log: slog.New(slog.NewTextHandler(&log, nil))})
+	for i := range 20 {
+		r.post(open(1, string(rune('a'+i))+"@x.test", "2026-03-01T10:00:00Z"))
+	}
+	r.start()
+	r.counted()
+	r.post(open(1, "later@x.test", "2026-03-01T10:00:00Z")) // which nothing tells of
+	r.counted()
+	if err := r.worker.Scheduled(t.Context()); err != nil {
+		t.Errorf("scheduled work: %v", err)
+	}
+	if got := r.statistics("1"); got.Opens != 21 {
+		t.Errorf("%d opens, want 21", got.Opens)
+	}
+	r.stop()
+	if n := r.worker.Totals(); n.Inserted == 0 || n.Inserted >= 21 {
+		t.Errorf("totals %+v; want what it counted itself", n)
+	}
+	if log.Len() > 0 {
+		t.Errorf("the log: %s", log.String())
 	}
 }
 

@@ -32,7 +32,7 @@ func (w *Worker) fold(ctx context.Context, c workspace.Caller) error {
 		return nil
 	}
 	var due []campaign.ID
-	err := w.store.Rewrite(ctx, c, func(tx WorkspaceTx) error {
+	err := w.store.TryRewrite(ctx, c, func(tx WorkspaceTx) error {
 		ids, err := tx.CampaignIDs(ctx)
 		if err != nil {
 			return err
@@ -53,7 +53,7 @@ func (w *Worker) fold(ctx context.Context, c workspace.Caller) error {
 	}
 	for len(due) > 0 {
 		n := min(foldChunk, len(due))
-		err := w.store.Rewrite(ctx, c, func(tx WorkspaceTx) error {
+		err := w.store.TryRewrite(ctx, c, func(tx WorkspaceTx) error {
 			for _, id := range due[:n] {
 				if err := foldCampaign(ctx, tx, id, today); err != nil {
 					return err

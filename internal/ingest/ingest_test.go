@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +15,8 @@ import (
 	"monterey/internal/page"
 	"monterey/internal/provider"
 	"monterey/internal/rollup"
-	"monterey/internal/store/sqlite"
+	"monterey/internal/store"
+	"monterey/internal/store/testdb"
 	"monterey/internal/workspace"
 )
 
@@ -25,8 +25,8 @@ const webhookKey = "the-webhook-key"
 // rig is a store with a workspace, a connection, an intake and a worker that runs until the test ends.
 type rig struct {
 	t      testing.TB
-	dir    string
-	store  *sqlite.Store
+	db     *testdb.DB
+	store  store.Database
 	ws     workspace.Caller
 	intake *ingest.Intake
 	worker *ingest.Worker
@@ -35,13 +35,13 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: t.TempDir()}
+	r := &rig{t: t, db: testdb.New(t)}
 	r.setUp()
 	r.start()
 	return r
 }
 
-// setUp opens the files and makes a workspace with a connection.
+// setUp opens the database and makes a workspace with a connection.
 func (r *rig) setUp() {
 	t := r.t
 	t.Helper()
@@ -69,19 +69,10 @@ func testKeys(t testing.TB) *provider.Keys {
 	return keys
 }
 
-// open opens the files without counting.
+// open opens the database without counting.
 func (r *rig) open() {
 	r.t.Helper()
-	s, err := sqlite.Open(filepath.Join(r.dir, "monterey.db"), time.Now)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	if _, _, err := s.Migrate(r.t.Context()); err != nil {
-		r.t.Fatal(err)
-	}
-	if err := s.OpenInbox(r.t.Context(), filepath.Join(r.dir, "inbox.db"), sqlite.InboxOptions{}); err != nil {
-		r.t.Fatal(err)
-	}
+	s := r.db.Open()
 	r.store = s
 	r.intake = ingest.NewIntake(s, s, testKeys(r.t), campaigner.Webhook{}, time.Now)
 	r.worker = ingest.NewWorker(s, campaigner.Webhook{}, ingest.Options{Linger: 20 * time.Millisecond})
@@ -184,7 +175,7 @@ func TestReplayedWebhooksMoveNothing(t *testing.T) {
 // spoil changes the main file behind the store's back.
 func (r *rig) spoil(statement string) {
 	r.t.Helper()
-	db, err := sql.Open("sqlite", filepath.Join(r.dir, "monterey.db"))
+	db, err := sql.Open("sqlite", r.db.SQLiteFile())
 	if err != nil {
 		r.t.Fatal(err)
 	}

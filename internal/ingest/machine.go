@@ -22,7 +22,7 @@ func (w *Worker) judge(ctx context.Context, c workspace.Caller) (more bool, err 
 	if err != nil {
 		return false, err
 	}
-	err = w.store.Rewrite(ctx, c, func(tx WorkspaceTx) error {
+	err = w.store.TryRewrite(ctx, c, func(tx WorkspaceTx) error {
 		seen, newest, err := tx.HumanMark(ctx)
 		if err != nil || !seen.Before(newest) {
 			return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"monterey/internal/fault"
 	"monterey/internal/workspace"
 )
 
@@ -33,7 +34,8 @@ func (w *Worker) schedule(ctx context.Context) error {
 	}
 }
 
-// Scheduled does all that is due now. What fails in one workspace delays no other.
+// Scheduled does all that is due now. What fails in one workspace delays no other. A workspace that another process writes to
+// is left to that one, or to the next time.
 func (w *Worker) Scheduled(ctx context.Context) error {
 	all, err := w.store.Workspaces(ctx)
 	if err != nil {
@@ -41,7 +43,7 @@ func (w *Worker) Scheduled(ctx context.Context) error {
 	}
 	var failed error
 	for _, ws := range all {
-		if err := w.scheduled(ctx, workspace.System(ws)); err != nil {
+		if err := w.scheduled(ctx, workspace.System(ws)); err != nil && !fault.Is(err, fault.Taken) {
 			failed = errors.Join(failed, fmt.Errorf("workspace %s: %w", ws, err))
 		}
 	}

@@ -35,7 +35,8 @@ type Inbox interface {
 	// body could not be stored, or the inbox is full.
 	Append(ctx context.Context, b Body) (delivery.ID, time.Time, error)
 	// Peek reads what is not counted yet, oldest first, behind the item after (nil = from the oldest): as many as hold
-	// maxObjects objects or maxBytes bytes together, at least one. None means that the inbox is drained.
+	// maxObjects objects or maxBytes bytes together, at least one. None means that there is nothing for this process: the inbox
+	// is drained, or others count what is in it. What nil gives again may have been counted by others since.
 	Peek(ctx context.Context, after *Item, maxObjects, maxBytes int) ([]Item, error)
 	// Arrived receives something after bodies have been appended; it may miss none but may tell of several at once.
 	Arrived() <-chan struct{}
@@ -49,11 +50,14 @@ type Store interface {
 	// Connection finds where deliveries came through, also when it has been deleted since.
 	Connection(ctx context.Context, ws workspace.ID, id provider.ID) (provider.Connection, error)
 	// Count runs f in one transaction, which also marks the items (consecutive ones, as Peek gave them) as counted. When f
-	// or the commit fails nothing has happened. A fault of kind Data or Conflict, and a panic in f, come from the data; all
-	// other errors from the store.
+	// or the commit fails nothing has happened. A fault of kind Data or Conflict, and a panic in f, come from the data; Taken
+	// says that another process counts these items or their workspace, and is no failure; all other errors are the store's.
 	Count(ctx context.Context, items []Item, f func(Tx) error) error
-	// Rewrite runs f in one transaction of the workspace, as its only writer.
+	// Rewrite runs f in one transaction of the workspace, as its only writer. It waits for others, but not for ever: then the
+	// fault is Unavailable.
 	Rewrite(ctx context.Context, c workspace.Caller, f func(WorkspaceTx) error) error
+	// TryRewrite is Rewrite for work that can wait: while another process writes to the workspace the fault is Taken, at once.
+	TryRewrite(ctx context.Context, c workspace.Caller, f func(WorkspaceTx) error) error
 	// AsOf is that of delivery.Store.
 	AsOf(ctx context.Context, c workspace.Caller) (time.Time, error)
 	// Workspaces are those that have ever counted something and were not deleted.

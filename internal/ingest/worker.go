@@ -51,7 +51,8 @@ func (o *Options) defaults() {
 // Totals are what the intake has counted since the process began: received = inserted + duplicate + ignored + quarantined.
 type Totals struct{ Deliveries, Received, Inserted, Duplicate, Ignored, Quarantined uint64 }
 
-// Worker counts what waits in the inbox, and does the scheduled work on what is counted.
+// Worker counts what waits in the inbox, and does the scheduled work on what is counted. On a store that several processes
+// work on there may be any number: each counts what no other does.
 type Worker struct {
 	store   Store
 	decoder Decoder
@@ -65,6 +66,9 @@ type Worker struct {
 	idle                 atomic.Bool                // nothing waited at the last look
 	folded               map[workspace.ID]time.Time // when the days were last folded; of the schedule's goroutine
 }
+
+// lookAgain is how soon the inbox is looked at again where nothing has told that something came: others may have left some.
+const lookAgain = time.Second
 
 // NewWorker makes a worker; there must be one alone on a SQLite store.
 func NewWorker(s Store, d Decoder, o Options) *Worker {
@@ -103,17 +107,24 @@ func (w *Worker) drainForever(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil // the end was asked for
 		}
-		w.failing.Store(&err)
-		w.opts.Log.Error("counting stands still", "error", err)
+		rest := w.opts.Linger / 20
+		if fault.Is(err, fault.Taken) {
+			w.failing.Store(nil) // the store works: another process was quicker
+		} else {
+			w.failing.Store(&err)
+			w.opts.Log.Error("counting stands still", "error", err)
+			rest = wait.NextBackOff()
+		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(wait.NextBackOff()):
+		case <-time.After(rest):
 		}
 	}
 }
 
-// drain counts batch after batch, reading the next while the last is written, until an error of the store.
+// drain counts batch after batch from the oldest, reading the next while the last is written, until an error of the store,
+// or until a batch turns out to be taken.
 func (w *Worker) drain(ctx context.Context, progress func()) error {
 	g, ctx := errgroup.WithContext(ctx)
 	ready := make(chan *batch)
@@ -158,29 +169,32 @@ func (w *Worker) readAhead(ctx context.Context, ready chan<- *batch) error {
 
 // next waits for deliveries: for a full batch, or until the oldest has lingered.
 func (w *Worker) next(ctx context.Context, last *Item) ([]Item, error) {
-	for {
+	var lingered <-chan time.Time
+	for due := false; ; {
 		items, err := w.store.Peek(ctx, last, w.opts.BatchObjects, w.opts.BatchBytes)
 		if err != nil {
 			return nil, err
 		}
 		w.idle.Store(len(items) == 0)
 		w.busy.Store(full(items, w.opts))
-		var due <-chan time.Time
-		if len(items) > 0 {
+		if len(items) == 0 {
+			w.failing.Store(nil) // the inbox can be read, and nothing waits
+			lingered, due = nil, false
+		} else {
 			wait := w.opts.Linger - w.opts.Now().Sub(items[0].ReceivedAt)
-			if wait <= 0 || w.busy.Load() {
+			if due || wait <= 0 || w.busy.Load() {
 				return items, nil
 			}
-			due = time.After(min(wait, w.opts.Linger))
-		} else {
-			w.failing.Store(nil) // the inbox can be read, and nothing waits
+			if lingered == nil { // the store's clock may be ahead of ours
+				lingered = time.After(min(wait, w.opts.Linger))
+			}
 		}
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-due:
-			// The oldest is due: take it with what has come meanwhile.
-			return w.store.Peek(ctx, last, w.opts.BatchObjects, w.opts.BatchBytes)
+		case <-lingered:
+			due = true // take the oldest with what has come meanwhile, unless another process has taken it
+		case <-time.After(lookAgain):
 		case <-w.store.Arrived():
 			// Look again, but not at each arrival: a short rest lets company come.
 			select {

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -26,7 +25,8 @@ import (
 	"monterey/internal/page"
 	"monterey/internal/provider"
 	"monterey/internal/reconciliation"
-	"monterey/internal/store/sqlite"
+	"monterey/internal/store"
+	"monterey/internal/store/testdb"
 	"monterey/internal/task"
 	"monterey/internal/workspace"
 )
@@ -38,7 +38,7 @@ type rig struct {
 	*testing.T
 	account  *campaignersim.Account
 	api      *campaignersim.Server
-	store    *sqlite.Store
+	store    store.Database
 	ws       workspace.Caller
 	intake   *ingest.Intake
 	recovery *Recovery
@@ -54,18 +54,12 @@ func newRig(t *testing.T, o campaignersim.Options, recoverOpens string) *rig {
 	server := httptest.NewServer(r.api)
 	t.Cleanup(server.Close)
 
-	s, err := sqlite.Open(filepath.Join(t.TempDir(), "monterey.db"), time.Now)
-	if err == nil {
-		_, _, err = s.Migrate(t.Context())
-	}
-	if err == nil {
-		err = s.OpenInbox(t.Context(), filepath.Join(t.TempDir(), "inbox.db"), sqlite.InboxOptions{})
-	}
-	keys, keysErr := provider.NewKeys(provider.NewSecret())
+	s := testdb.Open(t)
+	keys, err := provider.NewKeys(provider.NewSecret())
 	w := workspace.Workspace{ID: workspace.NewID(), Name: "Test", Timezone: "UTC", CreatedAt: now, UpdatedAt: now}
 	conn := provider.Connection{ID: provider.ID{UUID: uuid.New()}, Workspace: w.ID, Provider: provider.Campaigner, Timezone: "UTC", BaseURL: server.URL + "/v1",
 		RecoverOpens: recoverOpens, CreatedAt: now, UpdatedAt: now}
-	if err == nil && keysErr == nil {
+	if err == nil {
 		conn.APIKey, conn.WebhookMAC = keys.Seal("the-key"), keys.WebhookMAC(webhookKey)
 		err = s.CreateWorkspace(t.Context(), w)
 	}
@@ -73,7 +67,7 @@ func newRig(t *testing.T, o campaignersim.Options, recoverOpens string) *rig {
 	if err == nil {
 		err = s.CreateConnection(t.Context(), r.ws, conn)
 	}
-	if err = errors.Join(err, keysErr); err != nil {
+	if err != nil {
 		t.Fatal(err)
 	}
 	r.intake = ingest.NewIntake(s, s, keys, campaigner.Webhook{}, time.Now)
@@ -95,7 +89,7 @@ func (r *rig) count() {
 	go func() { ended <- worker.Run(ctx) }()
 	r.Cleanup(func() {
 		cancel()
-		if err := errors.Join(<-ended, r.store.Close()); err != nil {
+		if err := <-ended; err != nil {
 			r.Error(err)
 		}
 	})

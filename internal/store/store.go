@@ -3,6 +3,10 @@
 package store
 
 import (
+	"context"
+	"log/slog"
+	"time"
+
 	"monterey/internal/account"
 	"monterey/internal/bounce"
 	"monterey/internal/campaign"
@@ -38,4 +42,22 @@ type Store interface {
 	task.Store
 	reconciliation.Store
 	ingest.Store
+}
+
+// Database is a Store with what those need who run it. It is opened as it is: Migrate brings it to this release.
+type Database interface {
+	Store
+
+	// Migrate says from and to which version. It may be called by many at once, also when there is nothing to do.
+	Migrate(ctx context.Context) (from, to int64, err error)
+	// Version is the schema version that it has, 0 when it is new, and the one that this release needs.
+	Version(ctx context.Context) (has, needs int64, err error)
+	// Ready says whether it answers and has the schema of this release or a later one.
+	Ready(ctx context.Context) error
+	// Waiting is how many deliveries of all workspaces wait to be counted, and when the oldest was received (zero: none).
+	Waiting(ctx context.Context) (n int64, oldest time.Time, err error)
+	// RunTasks runs the jobs of tasks until ctx ends.
+	RunTasks(ctx context.Context, r *task.Runner, log *slog.Logger) error
+
+	Close() error
 }

@@ -9,8 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +21,8 @@ import (
 	"monterey/internal/account"
 	"monterey/internal/fault"
 	"monterey/internal/page"
-	"monterey/internal/store/sqlite"
+	"monterey/internal/store"
+	"monterey/internal/store/testdb"
 	"monterey/internal/workspace"
 )
 
@@ -32,19 +31,13 @@ type outside struct {
 	*testing.T
 	url    *url.URL
 	admin  *sql.DB
-	store  *sqlite.Store
+	store  store.Database
 	caller workspace.Caller
 }
 
 func open(t *testing.T) *outside {
 	t.Helper()
-	text := os.Getenv("MONTEREY_TEST_POSTGRES")
-	if text == "" && os.Getenv("CI") == "true" {
-		t.Fatal("MONTEREY_TEST_POSTGRES is not set; run under scripts/with-postgres")
-	}
-	if text == "" {
-		t.Skip("MONTEREY_TEST_POSTGRES is not set; scripts/with-postgres go test runs this")
-	}
+	text := testdb.Cluster(t)
 	u, err := url.Parse(text)
 	if err != nil {
 		t.Fatal(err)
@@ -53,18 +46,12 @@ func open(t *testing.T) *outside {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := sqlite.Open(filepath.Join(t.TempDir(), "monterey.db"), time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := testdb.Open(t)
 	t.Cleanup(func() {
-		if err := errors.Join(admin.Close(), store.Close()); err != nil {
+		if err := admin.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	if _, _, err := store.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	ws := workspace.Workspace{ID: workspace.NewID(), Name: "w", Timezone: "UTC"}
 	if err := store.CreateWorkspace(t.Context(), ws); err != nil {
 		t.Fatal(err)

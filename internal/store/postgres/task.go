@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -250,9 +249,4 @@ func (s *Store) FireSchedule(ctx context.Context, d task.Schedule, at time.Time,
 		return nil
 	})
 	return fired, err
-}
-
-// RunTasks runs the jobs of tasks until ctx ends.
-func (s *Store) RunTasks(ctx context.Context, r *task.Runner, log *slog.Logger) error {
-	return s.queue.Run(ctx, r, log)
 }

@@ -85,6 +85,11 @@ func (s *Store) Rewrite(ctx context.Context, c workspace.Caller, f func(ingest.W
 	return s.rewrite(ctx, "rewrite", c, func(w *workspaceTx) error { return f(w) })
 }
 
+// TryRewrite implements ingest.Store: no other process writes to a workspace for long.
+func (s *Store) TryRewrite(ctx context.Context, c workspace.Caller, f func(ingest.WorkspaceTx) error) error {
+	return s.Rewrite(ctx, c, f)
+}
+
 // rewrite runs f in one transaction of the workspace.
 func (s *Store) rewrite(ctx context.Context, what string, c workspace.Caller, f func(*workspaceTx) error) error {
 	t := &countTx{s: s, now: s.now(), byWorkspace: map[workspace.ID]*workspaceTx{}}

@@ -264,5 +264,5 @@ func (s *Store) RunTasks(ctx context.Context, r *task.Runner, log *slog.Logger) 
 	if err != nil {
 		return err
 	}
-	return s.queue.Run(ctx, r, log)
+	return s.queue.Run(ctx, r, log, nil)
 }

@@ -163,6 +163,7 @@ func testMissingWorkspace(t *testing.T, s store.Store) {
 		_, all["Connection"] = s.Connection(ctx, c.Workspace(), th.conn.ID)
 		all["Snapshot"] = s.Snapshot(ctx, c, func(rollup.View) error { return nil })
 		all["Rewrite"] = s.Rewrite(ctx, c, func(ingest.WorkspaceTx) error { return nil })
+		all["TryRewrite"] = s.TryRewrite(ctx, c, func(ingest.WorkspaceTx) error { return nil })
 		for name, err := range all {
 			wantFault(t, name, err, fault.NotFound)
 		}

@@ -3,6 +3,7 @@ package storetest
 import (
 	"encoding/json"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -147,6 +148,21 @@ func testSchedules(t *testing.T, s store.Store) {
 	tick(noon.Add(20*time.Hour+2*time.Minute), 3, "a minute later")
 	if fired := must(s.FireSchedule(ctx, stale, noon.Add(20*time.Hour), []task.Task{task.New(task.Accounts, task.Params{}, "x", day)}))(t); fired || made() != 3 {
 		t.Errorf("two looked at once and both fired: %v, %d tasks", fired, made())
+	}
+	for _, k := range must(s.ListTasks(ctx, c, task.Filter{}, everything))(t).Items {
+		must(s.CancelTask(ctx, c, k.ID, day))(t)
+	}
+	var ticks sync.WaitGroup
+	for range 8 {
+		ticks.Go(func() {
+			if err := task.Tick(ctx, s, noon.Add(44*time.Hour+time.Minute)); err != nil {
+				t.Errorf("eight tick at once: %v", err)
+			}
+		})
+	}
+	ticks.Wait()
+	if got := made(); got != 6 {
+		t.Errorf("eight tick at once: %d tasks, want 3 more than 3", got)
 	}
 	ok(t, s.DeleteConnection(ctx, c, conn.ID))
 	if got := must(s.Schedules(ctx))(t); len(got) != 0 {
