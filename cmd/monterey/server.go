@@ -39,7 +39,7 @@ type server struct {
 
 // startServer opens the database and takes the addresses; run answers. The settings have been checked.
 func (p *program) startServer(ctx context.Context, set *serverSettings) (*server, error) {
-	if !p.common.onPostgres() {
+	if !p.common.onPostgres() { // where no page cache shares the memory
 		sqlite.LimitHeap()
 	}
 	s := &server{now: p.now, log: p.logger(), paused: set.PauseDrain}

@@ -96,6 +96,20 @@ func DeriveRuns(marks []Mark) []Run {
 	return runs
 }
 
+// RunAt is the latest of runs, by start, that had begun at a time; zero = none.
+func RunAt(runs []Run, at time.Time) RunID {
+	after, _ := slices.BinarySearchFunc(runs, at, func(r Run, at time.Time) int {
+		if r.StartedAt.After(at) {
+			return 1
+		}
+		return -1
+	})
+	if after == 0 {
+		return RunID{}
+	}
+	return runs[after-1].ID
+}
+
 // MatchRuns gives each derived run the id, and the creation time, of the old derived run that began or ended when it did,
 // so that a run keeps its id when more marks of it arrive; the others get new ids. Old runs that match nothing are gone.
 func MatchRuns(old, derived []Run, now time.Time) []Run {

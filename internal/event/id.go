@@ -1,6 +1,7 @@
 package event
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
@@ -67,6 +68,30 @@ func FirstAt(t time.Time) (id ID) {
 		ms++
 	}
 	putMillis(&id, max(ms, 0))
+	return id
+}
+
+// maxMillis is beyond every time that an id can begin with.
+const maxMillis = 1 << 48
+
+// FirstIn is FirstAt for a Unix second, however large: math.MinInt64 and math.MaxInt64 stand for ends that are open.
+func FirstIn(second int64) ID {
+	if second >= maxMillis/1000 {
+		return ID{uuid.Max}
+	}
+	return FirstAt(time.Unix(max(second, 0), 0))
+}
+
+// Compare is the order of ids, which is that of their times.
+func (id ID) Compare(o ID) int { return bytes.Compare(id.UUID[:], o.UUID[:]) }
+
+// Next is the id that comes right behind.
+func (id ID) Next() ID {
+	for i := len(id.UUID) - 1; i >= 0; i-- {
+		if id.UUID[i]++; id.UUID[i] != 0 {
+			break
+		}
+	}
 	return id
 }
 

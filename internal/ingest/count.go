@@ -329,6 +329,7 @@ func rollups(events []event.Event) map[rollup.Key]*rollup.Row {
 	}
 	widen(rows, rollup.Quarter, rollup.Hour)
 	widen(rows, rollup.Hour, rollup.Day)
+	widen(rows, rollup.Day, rollup.Week)
 	return rows
 }
 

@@ -23,7 +23,7 @@ type Drift struct {
 }
 
 // Rebuild works all rollups of a workspace out anew from its events, puts right what differs and reports it: the events of
-// an hour a transaction, as the writer is shared, then the days from their hours and the lifetimes from their days. It may
+// an hour a transaction, as the writer is shared, then the days from their hours, the weeks and the lifetimes from their days. It may
 // run beside a worker.
 func Rebuild(ctx context.Context, s Store, c workspace.Caller) (d Drift, err error) {
 	var first, last int64
@@ -44,10 +44,15 @@ func Rebuild(ctx context.Context, s Store, c workspace.Caller) (d Drift, err err
 				return d, err
 			}
 		}
-		if err := s.Rewrite(ctx, c, func(tx WorkspaceTx) error { return rebuildDay(ctx, tx, day, &d) }); err != nil {
+		if err := s.Rewrite(ctx, c, func(tx WorkspaceTx) error { return rebuildWider(ctx, tx, rollup.Day, day, &d) }); err != nil {
 			return d, err
 		}
 		d.Days++
+	}
+	for week := rollup.Week.Bucket(first); week <= last; week += rollup.WeekSeconds {
+		if err := s.Rewrite(ctx, c, func(tx WorkspaceTx) error { return rebuildWider(ctx, tx, rollup.Week, week, &d) }); err != nil {
+			return d, err
+		}
 	}
 	for part := range slices.Chunk(append(ids, rollup.Workspace), foldChunk) {
 		if err := s.Rewrite(ctx, c, func(tx WorkspaceTx) error { return rebuildLifetimes(ctx, tx, part, &d) }); err != nil {
@@ -77,20 +82,21 @@ func rebuildHour(ctx context.Context, tx WorkspaceTx, hour int64, d *Drift) erro
 	return d.repair(ctx, tx, have, want)
 }
 
-// rebuildDay works a day out anew from its hours, which are right by now.
-func rebuildDay(ctx context.Context, tx WorkspaceTx, day int64, d *Drift) error {
-	hours, have, want := map[rollup.Key]*rollup.Row{}, map[rollup.Key]*rollup.Row{}, map[rollup.Key]*rollup.Row{}
-	if err := rowsOfAll(ctx, tx, rollup.Hour, day, day+rollup.DaySeconds, hours); err != nil {
+// rebuildWider works a bucket of the span out anew from the rows of the next finer one, which are right by now.
+func rebuildWider(ctx context.Context, tx WorkspaceTx, span rollup.Span, bucket int64, d *Drift) error {
+	parts, have, want := map[rollup.Key]*rollup.Row{}, map[rollup.Key]*rollup.Row{}, map[rollup.Key]*rollup.Row{}
+	end := bucket + span.Seconds()
+	if err := rowsOfAll(ctx, tx, span.Finer(), bucket, end, parts); err != nil {
 		return err
 	}
-	if err := rowsOfAll(ctx, tx, rollup.Day, day, day+rollup.DaySeconds, have); err != nil {
+	if err := rowsOfAll(ctx, tx, span, bucket, end, have); err != nil {
 		return err
 	}
-	for k, r := range hours {
+	for k, r := range parts {
 		if r == nil {
-			return fault.Wrap(fault.Internal, rollup.ErrCorrupt, "an hour of campaign %s is damaged again", k.Campaign)
+			return fault.Wrap(fault.Internal, rollup.ErrCorrupt, "a part of a wider row of campaign %s is damaged again", k.Campaign)
 		}
-		row(want, rollup.Key{Campaign: k.Campaign, Span: rollup.Day, Bucket: day}).Or(r)
+		row(want, rollup.Key{Campaign: k.Campaign, Span: span, Bucket: bucket}).Or(r)
 	}
 	return d.repair(ctx, tx, have, want)
 }

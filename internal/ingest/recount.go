@@ -9,7 +9,7 @@ import (
 )
 
 // recount works these quarter hours of campaigns out anew from their events, and everything above them by joining: the
-// hours from their quarters, the days from their hours, a lifetime from its days. The workspace's own counts are moved by
+// hours from their quarters, the days from their hours, the weeks from their days, a lifetime from its days. The workspace's own counts are moved by
 // the difference.
 func recount(ctx context.Context, tx WorkspaceTx, quarters map[rollup.Key]bool) error {
 	if len(quarters) == 0 {
@@ -38,8 +38,8 @@ func recount(ctx context.Context, tx WorkspaceTx, quarters map[rollup.Key]bool) 
 	if err := tx.PutRollups(ctx, rows); err != nil {
 		return err
 	}
-	for _, step := range []struct{ from, to rollup.Span }{{rollup.Quarter, rollup.Hour}, {rollup.Hour, rollup.Day}} {
-		if err := rejoin(ctx, tx, quarters, step.from, step.to); err != nil {
+	for _, wider := range []rollup.Span{rollup.Hour, rollup.Day, rollup.Week} {
+		if err := rejoin(ctx, tx, quarters, wider); err != nil {
 			return err
 		}
 	}
@@ -74,15 +74,15 @@ func stored(ctx context.Context, tx WorkspaceTx, k rollup.Key) (*rollup.Row, err
 	return r, err
 }
 
-// rejoin works the rows of the wider span over these quarters out anew from the narrower span.
-func rejoin(ctx context.Context, tx WorkspaceTx, quarters map[rollup.Key]bool, from, to rollup.Span) error {
+// rejoin works the rows of the span over these quarters out anew from the next finer span.
+func rejoin(ctx context.Context, tx WorkspaceTx, quarters map[rollup.Key]bool, to rollup.Span) error {
 	rows := map[rollup.Key]*rollup.Row{}
 	for k := range quarters {
 		wide := rollup.Key{Campaign: k.Campaign, Span: to, Bucket: to.Bucket(k.Bucket)}
 		if rows[wide] != nil {
 			continue
 		}
-		r, err := join(ctx, tx, k.Campaign, from, wide.Bucket, wide.Bucket+to.Seconds())
+		r, err := join(ctx, tx, k.Campaign, to.Finer(), wide.Bucket, wide.Bucket+to.Seconds())
 		if err != nil {
 			return err
 		}
@@ -137,7 +137,7 @@ func moveWorkspace(ctx context.Context, tx WorkspaceTx, diff map[int64]*change) 
 		return err
 	}
 	for bucket, d := range diff {
-		spans := []rollup.Span{rollup.Quarter, rollup.Hour, rollup.Day}
+		spans := []rollup.Span{rollup.Quarter, rollup.Hour, rollup.Day, rollup.Week}
 		if bucket < through.Through {
 			spans = append(spans, rollup.Lifetime)
 		}

@@ -32,7 +32,7 @@ func (m *memory) load(r *rand.Rand, c campaign.ID, start time.Time, days, n, lo,
 		if f.Type <= event.Click && r.IntN(10) == 0 {
 			f.Actor = event.Machine
 		}
-		for s := Quarter; s <= Lifetime; s++ {
+		for s := Quarter; s <= Week; s++ {
 			k := Key{c, s, s.Bucket(at)}
 			if fresh[k] == nil {
 				fresh[k] = NewRow()

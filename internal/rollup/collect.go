@@ -19,9 +19,9 @@ type segment struct {
 	from, to int64
 }
 
-// cover adds the segments that make up [from, to), in order: whole days, hours at the edges, then quarter hours, and events
-// where a quarter hour is cut. Neighbours of one span become one segment, so that segs may already hold what comes before.
-func cover(segs []segment, from, to int64) []segment { return coverBy(segs, from, to, Day) }
+// cover adds the segments that make up [from, to), in order: whole weeks, days at the edges, then hours and quarter hours,
+// and events where a quarter hour is cut. Neighbours of one span become one segment, so that segs may already hold what comes before.
+func cover(segs []segment, from, to int64) []segment { return coverBy(segs, from, to, Week) }
 
 func coverBy(segs []segment, from, to int64, s Span) []segment {
 	if from >= to {
@@ -30,24 +30,23 @@ func coverBy(segs []segment, from, to int64, s Span) []segment {
 	if s == 0 {
 		return append(segs, segment{0, from, to})
 	}
-	n := s.Seconds()
 	a, b := from, to
-	if from != open && floor(from, n) != from {
-		a = floor(from, n) + n
+	if from != open && s.Bucket(from) != from {
+		a = s.Bucket(from) + s.Seconds()
 	}
 	if to != noLast {
-		b = floor(to, n)
+		b = s.Bucket(to)
 	}
 	if a >= b {
-		return coverBy(segs, from, to, s-1)
+		return coverBy(segs, from, to, s.Finer())
 	}
-	segs = coverBy(segs, from, a, s-1)
+	segs = coverBy(segs, from, a, s.Finer())
 	if last := len(segs) - 1; last >= 0 && segs[last].span == s && segs[last].to == a {
 		segs[last].to = b
 	} else {
 		segs = append(segs, segment{s, a, b})
 	}
-	return coverBy(segs, b, to, s-1)
+	return coverBy(segs, b, to, s.Finer())
 }
 
 // Collect joins what happened to the campaign in [from, to), Unix seconds (see Source for open ends), keeping the sets of
@@ -114,11 +113,11 @@ func readLife(ctx context.Context, src Source, c campaign.ID) (life, error) {
 	return life{a.Count, a.First, a.Last, rest}, err
 }
 
-// begin is where who collects from an open end to to may begin as well: with the first day, if the lifetime row goes beyond to
+// begin is where who collects from an open end to to may begin as well: with the first week, if the lifetime row goes beyond to
 // and would be read for nothing.
 func (l life) begin(to int64) int64 {
 	if l.through > to && !l.empty() {
-		return Day.Bucket(l.first)
+	return Week.Bucket(l.first)
 	}
 	return open
 }

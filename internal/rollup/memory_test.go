@@ -40,7 +40,7 @@ func (m *memory) count(c campaign.ID, through int64, batch []Fact) {
 	fresh := map[Key]*Row{}
 	for _, f := range batch {
 		for _, id := range []campaign.ID{c, Workspace} {
-			for s := Quarter; s <= Lifetime; s++ {
+			for s := Quarter; s <= Week; s++ {
 				if s == Lifetime && Day.Bucket(f.At) >= through {
 					continue
 				}

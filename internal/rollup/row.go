@@ -17,24 +17,37 @@ const (
 	Hour     Span = 2
 	Day      Span = 3 // of UTC
 	Lifetime Span = 4 // the closed days; its bucket is 0 and Row.Through says how far it goes
+	Week     Span = 5 // of UTC, from Monday: long ranges are read from fewer rows
 )
+
+// Finer is the span whose rows make up a row of s; 0 for Quarter, which is made of events. Lifetime has none.
+func (s Span) Finer() Span {
+	return [...]Span{Week: Day, Day: Hour, Hour: Quarter, Quarter: 0, Lifetime: 0}[s]
+}
 
 // Spans in seconds.
 const (
 	QuarterSeconds int64 = 15 * 60
 	HourSeconds    int64 = 60 * 60
 	DaySeconds     int64 = 24 * 60 * 60
+	WeekSeconds    int64 = 7 * DaySeconds
 )
+
+// firstMonday is where the first week after 1970 begins.
+const firstMonday = 4 * DaySeconds
 
 // Seconds is the length of a bucket of the span; 0 for Lifetime.
 func (s Span) Seconds() int64 {
-	return [...]int64{Quarter: QuarterSeconds, Hour: HourSeconds, Day: DaySeconds, Lifetime: 0}[s]
+	return [...]int64{Quarter: QuarterSeconds, Hour: HourSeconds, Day: DaySeconds, Lifetime: 0, Week: WeekSeconds}[s]
 }
 
 // Bucket is the start of the bucket that the time lies in; 0 for Lifetime. Times before 1970 count too.
 func (s Span) Bucket(at int64) int64 {
-	if s == Lifetime {
+	switch s {
+	case Lifetime:
 		return 0
+	case Week:
+		return floor(at-firstMonday, WeekSeconds) + firstMonday
 	}
 	return floor(at, s.Seconds())
 }

@@ -135,7 +135,7 @@ func Seek(ctx context.Context, src Source, c campaign.ID, s Selection, from, to,
 		}
 		switch {
 		case at.span > Quarter:
-			segs = []segment{{at.span - 1, at.from, at.to}}
+			segs = []segment{{at.span.Finer(), at.from, at.to}}
 		case newestFirst:
 			return from, at.to, skip, nil
 		default:

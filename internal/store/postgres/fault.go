@@ -20,6 +20,7 @@ const (
 	deadlockDetected     = "40P01"
 	undefinedTable       = "42P01"
 	checkViolation       = "23514"
+	lockNotAvailable     = "55P03"
 )
 
 // errLost is the loss of a connection.

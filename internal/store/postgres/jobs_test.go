@@ -110,7 +110,7 @@ func TestTasksAreSharedOut(t *testing.T) {
 	}
 }
 
-// TestTaskOfADeadProcess: a task whose process was killed is done by another, though only when its lease is over.
+// TestTaskOfADeadProcess: a task whose process was killed is done by another, though only when it is clear that it is dead.
 func TestTaskOfADeadProcess(t *testing.T) {
 	w := newWorkers(t)
 	id := w.create()
@@ -118,12 +118,12 @@ func TestTaskOfADeadProcess(t *testing.T) {
 	began := time.Now()
 	w.start(nothing)
 	w.wait(id, task.Succeeded)
-	if took := time.Since(began); took < jobs.LeaseFor-time.Second || took > 15*time.Second {
+	if took := time.Since(began); took < jobs.Abandoned-time.Second || took > 15*time.Second {
 		t.Errorf("it was taken after %s", took)
 	}
 }
 
-// TestTaskIsKept: work that takes longer than a lease stays with its process, which keeps it.
+// TestTaskIsKept: work that takes longer than a dead process is given stays with its process, which keeps it.
 func TestTaskIsKept(t *testing.T) {
 	w := newWorkers(t)
 	var begun atomic.Int32
@@ -132,7 +132,7 @@ func TestTaskIsKept(t *testing.T) {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(jobs.LeaseFor + 4*time.Second):
+		case <-time.After(jobs.Abandoned + 4*time.Second):
 			return nil
 		}
 	}
@@ -155,7 +155,7 @@ func TestTaskIsLost(t *testing.T) {
 	})
 	id := w.create()
 	w.wait(id, task.Running)
-	w.exec("UPDATE river_job SET attempted_by = '{another}'")
+	w.exec("UPDATE river_job SET attempt = attempt + 1, attempted_by = '{another}'")
 	select {
 	case <-ended:
 	case <-time.After(10 * time.Second):

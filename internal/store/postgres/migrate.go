@@ -69,7 +69,12 @@ func (s *Store) migrations() (*goose.Provider, *sql.DB, error) {
 		return nil, nil, fmt.Errorf("postgres: migrations: %w", err)
 	}
 	jobTables := goose.NewGoMigration(6, &goose.GoFunc{RunDB: func(ctx context.Context, _ *sql.DB) error {
-		return jobs.MigrateSteps(ctx, riverpgxv5.New(s.pool))
+		direct, err := s.directPool(ctx, "monterey")
+		if err != nil {
+			return err
+		}
+		defer direct.Close()
+		return jobs.MigrateSteps(ctx, riverpgxv5.New(direct))
 	}}, nil)
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300)) // asks each second
 	if err != nil {

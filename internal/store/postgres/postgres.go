@@ -24,8 +24,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
+	"monterey/internal/delivery"
 	"monterey/internal/fault"
 	"monterey/internal/provider"
+	"monterey/internal/recipient"
 	"monterey/internal/store"
 	"monterey/internal/task/jobs"
 	"monterey/internal/workspace"
@@ -41,17 +43,20 @@ type timeouts struct {
 	lock      time.Duration // waiting for another's lock
 	statement time.Duration
 	silent    time.Duration // that one side of a transaction hears nothing of the other
+	poll      time.Duration // without news of arrivals, until the inbox is looked at all the same
 }
 
-var usual = timeouts{acquire: 5 * time.Second, end: 10 * time.Second, lock: 10 * time.Second, statement: 2 * time.Minute, silent: silentFor}
+var usual = timeouts{acquire: 5 * time.Second, end: 10 * time.Second, lock: 10 * time.Second, statement: 2 * time.Minute, silent: silentFor,
+	poll: time.Second}
 
 // silentFor is after how long one that says nothing is given up. A worker whose network is cut leaves a transaction behind:
 // the server ends it, whether it waits for the next statement or is in the middle of an answer, and so frees its locks.
 const silentFor = 10 * time.Second
 
-// begins are how a transaction that writes begins, and one that reads: each in one message.
+// begins are how a transaction that writes begins, and one that reads: each in one message. Statements are short: compiling one,
+// because it names all partitions and seems dear, would cost more than it spares.
 func (t timeouts) begins() (write, read string) {
-	set := fmt.Sprintf("; SET LOCAL idle_in_transaction_session_timeout = %d; SET LOCAL tcp_user_timeout = %[1]d; SET LOCAL statement_timeout = %d; SET LOCAL lock_timeout = %d",
+	set := fmt.Sprintf("; SET LOCAL jit = off; SET LOCAL idle_in_transaction_session_timeout = %d; SET LOCAL tcp_user_timeout = %[1]d; SET LOCAL statement_timeout = %d; SET LOCAL lock_timeout = %d",
 		t.silent.Milliseconds(), t.statement.Milliseconds(), t.lock.Milliseconds())
 	return "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE" + set, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" + set
 }
@@ -61,6 +66,8 @@ type Options struct {
 	URL    string           // of the database, perhaps through PgBouncer
 	Direct string           // past PgBouncer, for migrations and LISTEN; empty = URL, which then has none in front
 	Now    func() time.Time // nil = the database's clock, on which several machines agree
+
+	InboxBytes int64 // of bodies that wait, above which nothing more is accepted; default 8 GiB
 }
 
 // Store is the database. It is safe for concurrent use.
@@ -75,11 +82,18 @@ type Store struct {
 	needs  int64 // the schema version of this release
 	months months
 
+	inbox      *inbox
+	turns      turns
+	recipients *recipientCache
+	packer     *delivery.Packer
+
 	mu             sync.Mutex
 	nums           map[workspace.ID]workspaceRow // immutable facts of workspaces; filled as they are asked for
+	allNums        map[workspace.ID]workspaceRow // of deleted ones too
 	workspaceIDs   map[int64]workspace.ID
 	connectionIDs  map[int64]provider.ID
 	connectionNums map[provider.ID]int64
+	epochNums      map[uint64]int64 // see deliveryNum
 }
 
 // workspaceRow is what never changes of a workspace.
@@ -99,8 +113,12 @@ func OpenWith(ctx context.Context, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{now: opts.Now, times: usual, direct: cfg.ConnConfig.Copy(), nums: map[workspace.ID]workspaceRow{}, workspaceIDs: map[int64]workspace.ID{},
-		connectionIDs: map[int64]provider.ID{}, connectionNums: map[provider.ID]int64{}}
+	s := &Store{now: opts.Now, times: usual, direct: cfg.ConnConfig.Copy(), nums: map[workspace.ID]workspaceRow{}, allNums: map[workspace.ID]workspaceRow{}, workspaceIDs: map[int64]workspace.ID{},
+		connectionIDs: map[int64]provider.ID{}, connectionNums: map[provider.ID]int64{}, epochNums: map[uint64]int64{},
+		recipients: &recipientCache{known: map[recipientKey]recipient.Ordinal{}}}
+	if s.packer, err = delivery.NewPacker(); err != nil {
+		return nil, fmt.Errorf("postgres: open: %w", err)
+	}
 	if opts.Direct != "" {
 		direct, err := poolConfig(opts.Direct)
 		if err != nil {
@@ -124,6 +142,7 @@ func OpenWith(ctx context.Context, opts Options) (*Store, error) {
 		s.pool.Close()
 		return nil, err
 	}
+	s.inbox = newInbox(s, opts.InboxBytes)
 	return s, nil
 }
 
@@ -168,8 +187,9 @@ func (s *Store) suits(ctx context.Context) error {
 	return nil
 }
 
-// Close ends the use of the database.
+// Close ends the use of the database. What was accepted is stored already.
 func (s *Store) Close() error {
+	s.inbox.close()
 	s.pool.Close()
 	return nil
 }
@@ -177,8 +197,10 @@ func (s *Store) Close() error {
 // The classes of advisory locks, the first of a lock's two numbers. All end with their transaction.
 const (
 	lockWorkspace  = 0x6d6f_0001 // with a workspace's number: its only writer
-	lockAppend     = 0x6d6f_0002 // with the second in which they began: appends to the inbox in flight
+	lockAppend     = 0x6d6f_0002 // with the time at which they began (see appendKey): appends to the inbox in flight
 	lockPartitions = 0x6d6f_0003 // with 0: who makes partitions
+	lockImport     = 0x6d6f_0004 // with a workspace's number: who takes over an import of accounts
+	lockCounting   = 0x6d6f_0005 // with a workspace's number: who counts what waits for it
 )
 
 // Ready says whether the database answers and has this release's schema, or a newer one's, which keeps this release working.

@@ -32,39 +32,43 @@ func scanTask(r row) (t task.Task, err error) {
 // CreateTask implements task.Store.
 func (s *Store) CreateTask(ctx context.Context, c workspace.Caller, t task.Task) error {
 	return s.write(ctx, "create task", func(tx pgx.Tx) error {
-		ws, err := liveWorkspace(ctx, tx, c.Workspace())
+		ws, err := heldWorkspace(ctx, tx, c.Workspace())
 		if err != nil {
+			return err
+		}
+		made, err := s.insertTask(ctx, tx, ws, c.Workspace(), t)
+		if err != nil || made {
 			return err
 		}
 		var running task.ID
 		err = tx.QueryRow(ctx, "SELECT id FROM tasks WHERE workspace_id = $1 AND kind = $2 AND status IN ('queued', 'running')", ws, string(t.Kind)).Scan(&running)
-		if err == nil {
-			return &task.RunningError{Task: running}
+		if errors.Is(err, pgx.ErrNoRows) {
+			return fault.New(fault.Conflict, "a task of this kind was not done until just now; try again")
 		}
-		if !errors.Is(err, pgx.ErrNoRows) {
+		if err != nil {
 			return err
 		}
-		return s.insertTask(ctx, tx, ws, c.Workspace(), t)
+		return &task.RunningError{Task: running}
 	})
 }
 
-// insertTask keeps a task and makes its job.
-func (s *Store) insertTask(ctx context.Context, tx pgx.Tx, num int64, ws workspace.ID, t task.Task) error {
+// insertTask keeps a task and makes its job, unless one of its kind is queued or running.
+func (s *Store) insertTask(ctx context.Context, tx pgx.Tx, num int64, ws workspace.ID, t task.Task) (made bool, err error) {
 	params, err := json.Marshal(t.Params)
 	if err != nil {
-		return fmt.Errorf("postgres: task: %w", err)
+		return false, fmt.Errorf("postgres: task: %w", err)
 	}
 	progress, err := json.Marshal(t.Progress)
 	if err != nil {
-		return fmt.Errorf("postgres: task: %w", err)
+		return false, fmt.Errorf("postgres: task: %w", err)
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO tasks (workspace_id, id, kind, status, params, requested_by, progress, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+	tag, err := tx.Exec(ctx, `INSERT INTO tasks (workspace_id, id, kind, status, params, requested_by, progress, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (workspace_id, kind) WHERE status IN ('queued', 'running') DO NOTHING`,
 		num, t.ID, string(t.Kind), string(t.Status), string(params), t.RequestedBy, string(progress), micros(t.CreatedAt))
-	if err != nil {
-		return taken(err, "a task of this kind is not done yet")
+	if err != nil || tag.RowsAffected() == 0 {
+		return false, err
 	}
-	return s.queue.Enqueue(ctx, tx, ws, t.ID)
+	return true, s.queue.Enqueue(ctx, tx, ws, t.ID)
 }
 
 // GetTask implements task.Store.
@@ -228,21 +232,13 @@ func (s *Store) FireSchedule(ctx context.Context, d task.Schedule, at time.Time,
 		}
 		tag, err := tx.Exec(ctx, `INSERT INTO schedules (workspace_id, of, last_due) VALUES ($1, $2, $3)
 			ON CONFLICT (workspace_id, of) DO UPDATE SET last_due = excluded.last_due WHERE schedules.last_due = $4`,
-			ws, d.Of[:], micros(at), micros(d.LastDue))
+			ws, d.Of, micros(at), micros(d.LastDue))
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
 		}
 		fired = true
 		for _, t := range tasks {
-			var busy bool
-			if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM tasks WHERE workspace_id = $1 AND kind = $2 AND status IN ('queued', 'running'))",
-				ws, string(t.Kind)).Scan(&busy); err != nil {
-				return err
-			}
-			if busy {
-				continue
-			}
-			if err := s.insertTask(ctx, tx, ws, d.Workspace, t); err != nil {
+			if _, err := s.insertTask(ctx, tx, ws, d.Workspace, t); err != nil {
 				return err
 			}
 		}

@@ -139,7 +139,7 @@ func scanDelivery(r row, of workspace.ID) (d delivery.Delivery, err error) {
 	d.ID = delivery.IDOf(uint64(epoch), num&(1<<seqBits-1))
 	d.ReceivedAt, d.State = fromMicros(received), delivery.State(state)
 	if len(results) > 0 {
-		d.Results, err = decodeResults(results)
+		d.Results, err = delivery.DecodeResults(results)
 	}
 	return d, err
 }

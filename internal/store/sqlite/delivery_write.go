@@ -5,54 +5,31 @@ import (
 	"database/sql"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
-
 	"monterey/internal/delivery"
 	"monterey/internal/fault"
 )
 
-// Packing raw bodies; both are safe for concurrent use with EncodeAll and DecodeAll.
-func newPacker() (*zstd.Encoder, *zstd.Decoder, error) {
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(1<<20))
-	if err != nil {
-		return nil, nil, err
-	}
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(1<<30))
-	return enc, dec, err
-}
-
-// archiveBytes is how many bytes of bodies are packed together at the most: reading one body unpacks all of them.
-const archiveBytes = 4 << 20
-
 // SaveDeliveries implements ingest.WorkspaceTx.
 func (w *workspaceTx) SaveDeliveries(ctx context.Context, ds []delivery.Delivery, raw [][]byte) error {
-	for start := 0; start < len(ds); {
-		end, size := start, 0
-		for end < len(ds) && (end == start || size+len(raw[end]) <= archiveBytes) {
-			size += len(raw[end])
-			end++
-		}
-		if err := w.saveArchive(ctx, ds[start:end], raw[start:end], size); err != nil {
+	for rest := ds; len(rest) > 0; {
+		n := delivery.Split(raw)
+		if err := w.saveArchive(ctx, rest[:n], raw[:n]); err != nil {
 			return err
 		}
-		start = end
+		rest, raw = rest[n:], raw[n:]
 	}
 	return w.addIntake(ctx, ds, 1)
 }
 
-func (w *workspaceTx) saveArchive(ctx context.Context, ds []delivery.Delivery, raw [][]byte, size int) error {
+func (w *workspaceTx) saveArchive(ctx context.Context, ds []delivery.Delivery, raw [][]byte) error {
 	nums := make([]int64, len(ds))
-	bodies := make([]byte, 0, size)
-	starts := make([]int, len(ds))
 	for i := range ds {
 		var err error
 		if nums[i], err = w.deliveryNum(ctx, ds[i].ID); err != nil {
 			return err
 		}
-		starts[i] = len(bodies)
-		bodies = append(bodies, raw[i]...)
 	}
-	packed := w.t.s.packer.EncodeAll(bodies, nil)
+	packed, starts := w.t.s.packer.Pack(raw)
 	if _, err := w.exec(ctx, "INSERT INTO archives (workspace, num, last, created_at, bodies) VALUES (?, ?, ?, ?, ?)",
 		w.ws, nums[0], nums[len(nums)-1], micros(ds[0].ReceivedAt), packed); err != nil {
 		return err
@@ -66,7 +43,7 @@ func (w *workspaceTx) saveArchive(ctx context.Context, ds []delivery.Delivery, r
 			return err
 		}
 		args = append(args, w.ws, nums[i], conn, micros(d.ReceivedAt), int64(d.State), d.Objects, d.Bytes, d.Counts.Inserted, d.Counts.Duplicate,
-			d.Counts.Ignored, d.Counts.Quarantined, encodeResults(d.Results), nums[0], starts[i])
+			d.Counts.Ignored, d.Counts.Quarantined, delivery.EncodeResults(d.Results), nums[0], starts[i])
 	}
 	return w.insertMany(ctx, `deliveries (workspace, num, connection, received_at, state, objects, bytes, inserted, duplicate, ignored, quarantined, results,
 		archive, start)`, columns, args)
@@ -104,7 +81,7 @@ func (w *workspaceTx) UpdateDelivery(ctx context.Context, d delivery.Delivery) e
 	}
 	if _, err := w.exec(ctx, `UPDATE deliveries SET state = ?, objects = ?, inserted = ?, duplicate = ?, ignored = ?, quarantined = ?, results = ?
 		WHERE workspace = ? AND num = ?`, int64(d.State), d.Objects, d.Counts.Inserted, d.Counts.Duplicate, d.Counts.Ignored, d.Counts.Quarantined,
-		encodeResults(d.Results), w.ws, num); err != nil {
+		delivery.EncodeResults(d.Results), w.ws, num); err != nil {
 		return err
 	}
 	return w.addIntake(ctx, []delivery.Delivery{d}, 1)
@@ -131,10 +108,10 @@ func (w *workspaceTx) Delivery(ctx context.Context, id delivery.ID) (d delivery.
 		return d, nil, fault.New(fault.Conflict, "the raw body of this delivery is gone; it cannot be read again")
 	}
 	d.ReceivedAt, d.State, d.RawKept = fromMicros(received), delivery.State(state), true
-	if d.Results, err = decodeResults(results); err != nil {
+	if d.Results, err = delivery.DecodeResults(results); err != nil {
 		return d, nil, err
 	}
-	bodies, err := w.t.s.unpacker.DecodeAll(packed, nil)
+	bodies, err := w.t.s.packer.Unpack(packed)
 	if err != nil || start+int64(d.Bytes) > int64(len(bodies)) {
 		return d, nil, fault.Wrap(fault.Internal, err, "the archive of delivery %s is damaged", id)
 	}

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"slices"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"monterey/internal/fault"
 	"monterey/internal/provider"
 	"monterey/internal/recipient"
+	"monterey/internal/store/eventlist"
 	"monterey/internal/workspace"
 )
 
@@ -23,7 +23,7 @@ func (s *Store) GetEvent(ctx context.Context, c workspace.Caller, id event.ID) (
 		return e, err
 	}
 	err = s.read(ctx, "get event", func(tx *sql.Tx) error {
-		got, err := eventsOf(ctx, s.newView(tx, ws.num, time.Time{}), []eventKey{{id: id}})
+		got, err := eventsOf(ctx, s.newView(tx, ws.num, time.Time{}), []eventlist.Key{{ID: id}})
 		if err != nil {
 			return err
 		}
@@ -48,14 +48,14 @@ const eventsSQL = `WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM
 	LEFT JOIN addresses a ON a.workspace = e.workspace AND a.ordinal = e.ordinal`
 
 // eventsOf reads the events of these keys, in order. Events that are not there are left out.
-func eventsOf(ctx context.Context, v *view, keys []eventKey) ([]event.Event, error) {
+func eventsOf(ctx context.Context, v *view, keys []eventlist.Key) ([]event.Event, error) {
 	ids := make([]byte, 0, 16*len(keys))
 	removed := 0
 	for _, k := range keys {
-		if k.removed {
+		if k.Removed {
 			removed++
 		} else {
-			ids = append(ids, k.id.UUID[:]...)
+			ids = append(ids, k.ID.UUID[:]...)
 		}
 	}
 	b := newEventBatch(len(keys))
@@ -70,21 +70,7 @@ func eventsOf(ctx context.Context, v *view, keys []eventKey) ([]event.Event, err
 	if removed == 0 {
 		return b.events, nil
 	}
-	return withRemoved(b.events, keys), nil
-}
-
-// withRemoved puts the events that were taken back where their keys stand.
-func withRemoved(events []event.Event, keys []eventKey) []event.Event {
-	out := make([]event.Event, 0, len(keys))
-	for _, k := range keys {
-		switch {
-		case k.removed:
-			out = append(out, event.Event{ID: k.id, UpdatedAt: fromMicros(k.updated), Removed: true})
-		case len(events) > 0 && events[0].ID == k.id:
-			out, events = append(out, events[0]), events[1:]
-		}
-	}
-	return out
+	return eventlist.WithRemoved(b.events, keys), nil
 }
 
 // eventBatch reads rows of events, and then what they refer to by number, each number once.
@@ -123,7 +109,7 @@ func (b *eventBatch) scan(r row) (err error) {
 	if rule := event.Rule(b.small >> 24); rule != 0 {
 		e.Actor, e.ActorReason = rule.Actor(), rule.String()
 	}
-	e.Facts, err = decodeFacts(b.ip, b.facts)
+	e.Facts, err = event.FactsOf(b.ip, b.facts)
 	return err
 }
 
@@ -158,24 +144,10 @@ func (b *eventBatch) resolve(ctx context.Context, v *view) error {
 		e.Provider = provider.Campaigner // of an event of no campaign: the only one there is
 		if cm := campaigns[ref.campaign]; cm != nil {
 			e.Campaign, e.CampaignName, e.ProviderCampaignID, e.Provider = cm.id, cm.name, cm.providerID, cm.provider
-			e.Run = cm.runAt(e.OccurredAt)
+			e.Run = campaign.RunAt(cm.runs, e.OccurredAt)
 		}
 	}
 	return nil
-}
-
-// runAt is the latest run that had begun; zero = none.
-func (c *campaignRef) runAt(at time.Time) campaign.RunID {
-	after, _ := slices.BinarySearchFunc(c.runs, at, func(r campaign.Run, at time.Time) int {
-		if r.StartedAt.After(at) {
-			return 1
-		}
-		return -1
-	})
-	if after == 0 {
-		return campaign.RunID{}
-	}
-	return c.runs[after-1].ID
 }
 
 // campaignRefs fills in the campaigns of these numbers, with their runs.
@@ -226,12 +198,3 @@ func numsJSON[V any](byNum map[int64]V) string {
 	slices.Sort(nums)
 	return listJSON(nums)
 }
-
-// eventKey is the place of an event in a list.
-type eventKey struct {
-	id      event.ID
-	updated int64 // where it is needed: see eventQuery
-	removed bool
-}
-
-func (k eventKey) String() string { return fmt.Sprintf("%s at %d", k.id, k.updated) }

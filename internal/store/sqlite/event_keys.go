@@ -1,13 +1,12 @@
 package sqlite
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"database/sql"
 	"slices"
 
 	"monterey/internal/event"
+	"monterey/internal/store/eventlist"
 )
 
 // stream reads keys in the order asked from one index; its bounds are those of the query.
@@ -18,20 +17,20 @@ type stream struct {
 	byUpdate bool   // it is sorted by update, else by id
 	stamped  bool   // the times of updates are wanted, in whatever order
 
-	keys  []eventKey // read ahead
-	ahead int        // how many to read next, where streams are merged
-	done  bool       // there are no more than keys
-	from  eventKey   // the last that was read
-	any   bool       // from is set
+	keys  []eventlist.Key // read ahead
+	ahead int             // how many to read next, where streams are merged
+	done  bool            // there are no more than keys
+	from  eventlist.Key   // the last that was read
+	any   bool            // from is set
 }
 
 // streams are where the list is read from, in the order asked.
 func (q *eventQuery) streams(ctx context.Context) ([]*stream, error) {
-	if q.byUpdate() {
+	if q.ByUpdate() {
 		return q.updateStreams(), nil
 	}
 	out := q.timeStreams()
-	if !q.changes() {
+	if !q.Changes() {
 		return out, nil
 	}
 	gone, err := q.gone(ctx)
@@ -39,38 +38,38 @@ func (q *eventQuery) streams(ctx context.Context) ([]*stream, error) {
 		return nil, err
 	}
 	removed := &stream{keys: gone, done: true}
-	removed.keys = slices.DeleteFunc(removed.keys, func(k eventKey) bool {
-		return bytes.Compare(k.id.UUID[:], q.first) < 0 || bytes.Compare(k.id.UUID[:], q.last) >= 0 // behind a cursor, or before
+	removed.keys = slices.DeleteFunc(removed.keys, func(k eventlist.Key) bool {
+		return k.ID.Compare(q.First) < 0 || k.ID.Compare(q.Last) >= 0 // behind a cursor, or before
 	})
-	slices.SortFunc(removed.keys, q.compare)
+	slices.SortFunc(removed.keys, q.Compare)
 	return append(out, removed), nil
 }
 
 // timeStreams are the events chosen, sorted by id.
 func (q *eventQuery) timeStreams() (out []*stream) {
 	w := q.rows
-	if q.changes() {
-		w.add("e.updated_at >= ?", q.since)
+	if q.Changes() {
+		w.add("e.updated_at >= ?", q.Since)
 	}
 	add := func(index string, equal where) {
 		equal.conds, equal.args = append(equal.conds, w.conds...), append(equal.args, w.args...)
 		out = append(out, &stream{table: "events e" + index, where: equal})
 	}
-	types := q.types
+	types := q.Types
 	switch {
 	case len(q.nums) == 0 && types == nil:
 		add("", equals("e.workspace = ?", q.ws))
 	case len(q.nums) == 0:
 		for _, t := range types {
-			add(" INDEXED BY events_by_type", equals("e.workspace = ? AND e.type = ?", q.ws, t))
+			add(" INDEXED BY events_by_type", equals("e.workspace = ? AND e.type = ?", q.ws, int64(t)))
 		}
 	default:
 		if types == nil {
-			types = int64s(event.Types)
+			types = event.Types
 		}
 		for _, c := range q.nums {
 			for _, t := range types {
-				add(" INDEXED BY events_by_campaign", equals("e.workspace = ? AND e.campaign = ? AND e.type = ?", q.ws, c, t))
+				add(" INDEXED BY events_by_campaign", equals("e.workspace = ? AND e.campaign = ? AND e.type = ?", q.ws, c, int64(t)))
 			}
 		}
 	}
@@ -84,7 +83,7 @@ func equals(cond string, args ...any) (w where) {
 
 // updateStreams are the events chosen, sorted by their updates, and where changes are asked for those taken back.
 func (q *eventQuery) updateStreams() []*stream {
-	if !q.changes() {
+	if !q.Changes() {
 		return []*stream{q.eventsByUpdate()}
 	}
 	return []*stream{q.eventsByUpdate(), q.removals()}
@@ -104,13 +103,10 @@ func (q *eventQuery) removals() *stream {
 	return s
 }
 
-// gone are the removals with the newest of each event: sorted by time, two of one event could not be told apart by a cursor.
-func (q *eventQuery) gone(ctx context.Context) ([]eventKey, error) {
+// gone are the removals with the newest of each event.
+func (q *eventQuery) gone(ctx context.Context) ([]eventlist.Key, error) {
 	keys, err := q.read(ctx, q.removals())
-	slices.SortFunc(keys, func(a, b eventKey) int {
-		return cmp.Or(bytes.Compare(a.id.UUID[:], b.id.UUID[:]), cmp.Compare(b.updated, a.updated))
-	})
-	return slices.CompactFunc(keys, func(a, b eventKey) bool { return a.id == b.id }), err
+	return eventlist.Newest(keys), err
 }
 
 // chosen are the conditions that events and removals share. The + keeps what is looked up in rows from being taken for a
@@ -118,10 +114,10 @@ func (q *eventQuery) gone(ctx context.Context) ([]eventKey, error) {
 func (q *eventQuery) chosen() (w where) {
 	w.add("e.workspace = ?", q.ws)
 	if !q.From.IsZero() || !q.To.IsZero() {
-		w.add("e.id >= ? AND e.id < ?", q.first, q.last)
+		w.add("e.id >= ? AND e.id < ?", q.First.UUID[:], q.Last.UUID[:])
 	}
-	if q.types != nil {
-		w.add("+e.type IN (SELECT value FROM json_each(?))", listJSON(q.types))
+	if q.Types != nil {
+		w.add("+e.type IN (SELECT value FROM json_each(?))", listJSON(int64s(q.Types)))
 	}
 	if q.nums != nil {
 		w.add("+e.campaign IN (SELECT value FROM json_each(?))", listJSON(q.nums))
@@ -135,21 +131,15 @@ func (q *eventQuery) chosen() (w where) {
 // bounded is the stream's condition with the bounds of the query, further narrowed to what lies behind from.
 func (s *stream) bounded(q *eventQuery) (w where) {
 	w.conds, w.args = append(w.conds, s.where.conds...), append(w.args, s.where.args...)
-	if s.byUpdate {
-		since, until := q.since, q.until
-		if s.any && q.desc() {
-			until = s.from.updated
-		} else if s.any {
-			since = s.from.updated + 1
-		}
-		w.add("e.updated_at >= ? AND e.updated_at < ?", since, until)
-		return w
-	}
-	narrowed := eventQuery{ListParams: q.ListParams, first: q.first, last: q.last}
+	narrowed := q.Query
 	if s.any {
-		narrowed.narrowBehind(event.Cursor{ID: s.from.id})
+		narrowed.NarrowBehind(s.from)
 	}
-	w.add("e.id >= ? AND e.id < ?", narrowed.first, narrowed.last)
+	if s.byUpdate {
+		w.add("e.updated_at >= ? AND e.updated_at < ?", narrowed.Since, narrowed.Until)
+	} else {
+		w.add("e.id >= ? AND e.id < ?", narrowed.First.UUID[:], narrowed.Last.UUID[:])
+	}
 	return w
 }
 
@@ -167,11 +157,11 @@ func (s *stream) fill(ctx context.Context, q *eventQuery, n, skip int) error {
 	text, args := s.query(q, n, skip)
 	s.keys = s.keys[:0]
 	var id sql.RawBytes
-	k := eventKey{removed: s.removed}
-	dest := []any{&id, &k.updated}
+	k := eventlist.Key{Removed: s.removed}
+	dest := []any{&id, &k.Updated}
 	err := q.each(ctx, func(r row) error {
 		err := r.Scan(dest...)
-		copy(k.id.UUID[:], id)
+		copy(k.ID.UUID[:], id)
 		s.keys = append(s.keys, k)
 		return err
 	}, text, args...)
@@ -212,7 +202,7 @@ func (s *stream) order(q *eventQuery) string {
 	if s.byUpdate {
 		order = " ORDER BY e.updated_at"
 	}
-	if q.desc() {
+	if q.Desc() {
 		order += " DESC"
 	}
 	return order

@@ -1,11 +1,8 @@
 package sqlite
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"database/sql"
-	"math"
 	"slices"
 	"time"
 
@@ -13,6 +10,7 @@ import (
 	"monterey/internal/event"
 	"monterey/internal/recipient"
 	"monterey/internal/rollup"
+	"monterey/internal/store/eventlist"
 	"monterey/internal/workspace"
 )
 
@@ -36,7 +34,7 @@ func listEvents(ctx context.Context, v *view, key []byte, p event.ListParams) (o
 		return out, err
 	}
 	out.NewestUpdate = fromMicros(q.stamp)
-	if q.nothing {
+	if q.Nothing {
 		return out, nil
 	}
 	if out.Items, out.Total, err = q.page(ctx); err != nil {
@@ -48,7 +46,7 @@ func listEvents(ctx context.Context, v *view, key []byte, p event.ListParams) (o
 	return out, nil
 }
 
-// eventQuery is a list of events, its filter in the numbers of the database.
+// eventQuery is a list of events, its filter also in the numbers of the database.
 //
 // The list is read as keys, 16 bytes each, from indexes that hold them in the order asked, and then the rows of those that
 // are on the page:
@@ -62,33 +60,17 @@ func listEvents(ctx context.Context, v *view, key []byte, p event.ListParams) (o
 // stream of their own.
 type eventQuery struct {
 	*view
-	event.ListParams
-	nothing        bool          // the filter can choose nothing
+	eventlist.Query
 	campaigns      []campaign.ID // those that are there; nil = all
 	nums           []int64       // of campaigns
-	types          []int64       // nil = all
 	ordinals       []int64       // nil = all
 	rows           where         // what must be looked up in the rows
-	first, last    []byte        // ids: first <= id < last
-	since          int64         // updated_at >= since
-	until          int64         // updated_at < until
 	stamp, history int64         // counters
 }
 
 func newEventQuery(ctx context.Context, v *view, key []byte, p event.ListParams) (*eventQuery, error) {
-	q := &eventQuery{view: v, ListParams: p, first: make([]byte, 16), last: firstID(math.MaxInt64), until: math.MaxInt64}
-	if !p.From.IsZero() {
-		first := event.FirstAt(p.From)
-		q.first = first.UUID[:]
-	}
-	if !p.To.IsZero() {
-		last := event.FirstAt(p.To)
-		q.last = last.UUID[:]
-	}
-	if !p.UpdatedFrom.IsZero() {
-		q.since = ceilMicros(p.UpdatedFrom)
-	}
-	q.chooseTypes()
+	q := &eventQuery{view: v, Query: eventlist.New(p)}
+	q.chooseRows()
 	err := v.each(ctx, func(r row) error { return r.Scan(&q.stamp, &q.history) }, "SELECT stamp, history FROM counters WHERE workspace = ?", v.ws)
 	if err != nil {
 		return nil, err
@@ -96,37 +78,19 @@ func newEventQuery(ctx context.Context, v *view, key []byte, p event.ListParams)
 	if err := q.findCampaigns(ctx); err != nil {
 		return nil, err
 	}
-	err = q.findRecipients(ctx, key)
-	q.nothing = q.nothing || bytes.Compare(q.first, q.last) >= 0
-	return q, err
+	return q, q.findRecipients(ctx, key)
 }
 
-// chooseTypes narrows the types by what only some types can have, and leaves to the rows what is left of the filter.
-func (q *eventQuery) chooseTypes() {
-	types := event.Types
-	narrow := func(to []event.Type) {
-		types = slices.DeleteFunc(slices.Clone(types), func(t event.Type) bool { return !slices.Contains(to, t) })
-	}
-	if len(q.Types) > 0 {
-		narrow(q.Types)
-	}
-	human, machine := slices.Contains(q.Actor, event.Human), slices.Contains(q.Actor, event.Machine)
+// chooseRows leaves to the rows what no index has.
+func (q *eventQuery) chooseRows() {
 	switch {
-	case machine && !human:
-		narrow([]event.Type{event.Open, event.Click})
+	case q.OneActor && q.Actor == event.Machine:
 		q.rows.add("e.actor <> 0")
-	case human && !machine:
+	case q.OneActor:
 		q.rows.add("e.actor = 0")
 	}
 	if len(q.Classes) > 0 {
-		narrow([]event.Type{event.Bounce})
 		q.rows.add("e.class IN (SELECT value FROM json_each(?))", listJSON(int64s(q.Classes)))
-	}
-	if len(types) == 0 {
-		q.nothing = true
-	}
-	if len(types) < len(event.Types) {
-		q.types = int64s(types)
 	}
 }
 
@@ -148,7 +112,7 @@ func (q *eventQuery) findCampaigns(ctx context.Context) error {
 			q.campaigns, q.nums = append(q.campaigns, id), append(q.nums, num)
 		}
 	}
-	q.nothing = q.nothing || len(q.ListParams.Campaigns) > 0 && len(q.nums) == 0
+	q.Nothing = q.Nothing || len(q.ListParams.Campaigns) > 0 && len(q.nums) == 0
 	return nil
 }
 
@@ -167,39 +131,8 @@ func (q *eventQuery) findRecipients(ctx context.Context, key []byte) error {
 	}
 	slices.Sort(q.ordinals)
 	q.ordinals = slices.Compact(q.ordinals)
-	q.nothing = q.nothing || len(q.Address) > 0 && len(q.ordinals) == 0
+	q.Nothing = q.Nothing || len(q.Address) > 0 && len(q.ordinals) == 0
 	return nil
-}
-
-// selection is the filter as far as rollups know it.
-func (q *eventQuery) selection() rollup.Selection {
-	return rollup.Selection{Types: q.Types, Actors: q.Actor, Classes: q.Classes}
-}
-
-// seconds are the ends of the range for rollups.
-func (q *eventQuery) seconds() (from, to int64) {
-	from, to = math.MinInt64, math.MaxInt64
-	if !q.From.IsZero() {
-		from = ceilSecond(q.From)
-	}
-	if !q.To.IsZero() {
-		to = ceilSecond(q.To)
-	}
-	return from, to
-}
-
-func ceilMicros(t time.Time) int64 {
-	if t.Nanosecond()%int(time.Microsecond) != 0 {
-		return t.UnixMicro() + 1
-	}
-	return t.UnixMicro()
-}
-
-func ceilSecond(t time.Time) int64 {
-	if t.Nanosecond() > 0 {
-		return t.Unix() + 1
-	}
-	return t.Unix()
 }
 
 // rolled is the Source and the campaign whose counts are those of the campaigns chosen.
@@ -215,47 +148,20 @@ func (q *eventQuery) rolled() (rollup.Source, campaign.ID) {
 
 // total is the exact number of events chosen, where they are not collected anyway.
 func (q *eventQuery) total(ctx context.Context) (int64, error) {
-	if !q.changes() {
+	if !q.Changes() {
 		src, c := q.rolled()
-		from, to := q.seconds()
-		return rollup.CountEvents(ctx, src, c, q.selection(), from, to)
+		return q.Total(ctx, src, c)
 	}
 	total, err := q.eventsByUpdate().count(ctx, q)
 	if err != nil {
 		return 0, err
 	}
-	if q.byUpdate() {
+	if q.ByUpdate() {
 		gone, err := q.removals().count(ctx, q)
 		return total + gone, err
 	}
 	gone, err := q.gone(ctx)
 	return total + int64(len(gone)), err
-}
-
-// changes says whether what changed since some time is asked for, and so what was taken back too.
-func (q *eventQuery) changes() bool { return !q.UpdatedFrom.IsZero() }
-
-func (q *eventQuery) byUpdate() bool {
-	return q.Order == event.UpdatedFirst || q.Order == event.UpdatedLatest
-}
-
-func (q *eventQuery) desc() bool {
-	return q.Order == event.NewestFirst || q.Order == event.UpdatedLatest
-}
-
-// compare is the order asked for.
-func (q *eventQuery) compare(a, b eventKey) int {
-	d := 0
-	if q.byUpdate() {
-		d = cmp.Compare(a.updated, b.updated)
-	}
-	if d == 0 {
-		d = bytes.Compare(a.id.UUID[:], b.id.UUID[:])
-	}
-	if q.desc() {
-		return -d
-	}
-	return d
 }
 
 // page is the events of the page, and one more if there is more, and the exact total.
@@ -265,7 +171,7 @@ func (q *eventQuery) page(ctx context.Context) (events []event.Event, total int6
 		return nil, 0, err
 	}
 	if collected != nil {
-		events, err = eventsOf(ctx, q.view, q.cut(collected))
+		events, err = eventsOf(ctx, q.view, q.Cut(collected))
 		return events, int64(len(collected)), err
 	}
 	if !q.NoTotal {
@@ -273,8 +179,9 @@ func (q *eventQuery) page(ctx context.Context) (events []event.Event, total int6
 			return nil, 0, err
 		}
 	}
-	skip, err := q.narrow(ctx)
-	if err != nil || bytes.Compare(q.first, q.last) >= 0 {
+	src, c := q.rolled()
+	skip, err := q.Narrow(ctx, src, c)
+	if err != nil || q.Empty() {
 		return []event.Event{}, total, err
 	}
 	streams, err := q.streams(ctx)
@@ -291,74 +198,4 @@ func (q *eventQuery) page(ctx context.Context) (events []event.Event, total int6
 	}
 	events, err = eventsOf(ctx, q.view, keys)
 	return events, total, err
-}
-
-// cut is the page of all keys.
-func (q *eventQuery) cut(all []eventKey) []eventKey {
-	from := q.Offset
-	if q.After != nil {
-		after := eventKey{id: q.After.ID, updated: micros(q.After.UpdatedAt)}
-		var found bool
-		if from, found = slices.BinarySearchFunc(all, after, q.compare); found {
-			from++
-		}
-	}
-	from = min(from, len(all))
-	return all[from:min(from+q.Limit+1, len(all))]
-}
-
-// seekFrom is the offset from which seeking costs less than reading the keys before the page.
-const seekFrom = 500
-
-// narrow moves the bounds to where the page begins, and says how many keys come before it from there.
-func (q *eventQuery) narrow(ctx context.Context) (skip int, err error) {
-	if q.After != nil {
-		q.narrowBehind(*q.After)
-		return 0, nil
-	}
-	if q.Offset < seekFrom || q.byUpdate() || q.changes() {
-		return q.Offset, nil
-	}
-	src, c := q.rolled()
-	from, to := q.seconds()
-	from, to, rest, err := rollup.Seek(ctx, src, c, q.selection(), from, to, int64(q.Offset), q.desc())
-	if err != nil {
-		return 0, err
-	}
-	q.first, q.last = later(q.first, firstID(from)), earlier(q.last, firstID(to))
-	return int(rest), nil
-}
-
-// narrowBehind makes the cursor a bound of the keys: SQLite does not seek on a pair of columns with another bound.
-func (q *eventQuery) narrowBehind(after event.Cursor) {
-	id, updated := after.ID, micros(after.UpdatedAt)
-	switch q.Order {
-	case event.NewestFirst:
-		q.last = earlier(q.last, id.UUID[:])
-	case event.OldestFirst:
-		for i := len(id.UUID) - 1; i >= 0; i-- { // the next id
-			if id.UUID[i]++; id.UUID[i] != 0 {
-				break
-			}
-		}
-		q.first = later(q.first, id.UUID[:])
-	case event.UpdatedFirst:
-		q.since = max(q.since, updated+1)
-	case event.UpdatedLatest:
-		q.until = min(q.until, updated)
-	}
-}
-
-func later(a, b []byte) []byte {
-	if bytes.Compare(a, b) > 0 {
-		return a
-	}
-	return b
-}
-
-func earlier(a, b []byte) []byte {
-	if bytes.Compare(a, b) < 0 {
-		return a
-	}
-	return b
 }

@@ -3,6 +3,8 @@ package sqlite
 import (
 	"container/heap"
 	"context"
+
+	"monterey/internal/store/eventlist"
 )
 
 // The number of keys that a stream reads ahead, one of several that are merged: it doubles with each time.
@@ -12,12 +14,12 @@ const (
 )
 
 // merge reads the keys of the page, and one more, from sorted streams.
-func (q *eventQuery) merge(ctx context.Context, streams []*stream, skip int) (out []eventKey, err error) {
+func (q *eventQuery) merge(ctx context.Context, streams []*stream, skip int) (out []eventlist.Key, err error) {
 	if len(streams) == 1 {
 		err := streams[0].fill(ctx, q, q.Limit+1, skip)
 		return streams[0].keys, err
 	}
-	m := merging{compare: q.compare}
+	m := merging{compare: q.Compare}
 	for _, s := range streams {
 		s.ahead = max(minAhead, min((skip+q.Limit)/len(streams), maxAhead))
 		if err := s.more(ctx, q); err != nil {
@@ -59,7 +61,7 @@ func (s *stream) more(ctx context.Context, q *eventQuery) error {
 // merging is a heap of streams that have keys, the one with the first key on top.
 type merging struct {
 	streams []*stream
-	compare func(a, b eventKey) int
+	compare func(a, b eventlist.Key) int
 }
 
 func (m *merging) Len() int { return len(m.streams) }

@@ -99,13 +99,12 @@ func (w *workspaceTx) eventArgs(ctx context.Context, args []any, e *event.Event,
 	if err != nil {
 		return nil, err
 	}
-	ip, facts := encodeFacts(e.Facts)
 	var rule event.Rule
 	if e.Actor == event.Machine {
 		rule = event.ClickBurst
 	}
 	return append(args, w.ws, e.ID.UUID[:], num, int64(e.Type), int64(e.Recipient), micros(e.UpdatedAt), micros(e.ReceivedAt), int64(rule),
-		int64(e.Class), int64(e.Source), link, first, ip, facts), nil
+		int64(e.Class), int64(e.Source), link, first, null(e.Facts.IP), null(e.Facts.Other())), nil
 }
 
 // deliveryNum is the number under which a delivery is stored.

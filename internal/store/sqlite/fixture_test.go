@@ -165,8 +165,7 @@ func (f *fixture) add(n int, span time.Duration) {
 			if e.Link != (event.Link{}) {
 				link = int64(slices.Index(f.links, e.Link)) + 1
 			}
-			ip, facts := encodeFacts(e.Facts)
-			args := []any{f.ws, e.ID.UUID[:], nums[i], int64(e.Type), int64(e.Recipient), f.stamp, f.stamp - 7, int64(e.Actor), int64(e.Class), int64(e.Source), link, ip, facts}
+			args := []any{f.ws, e.ID.UUID[:], nums[i], int64(e.Type), int64(e.Recipient), f.stamp, f.stamp - 7, int64(e.Actor), int64(e.Class), int64(e.Source), link, null(e.Facts.IP), null(e.Facts.Other())}
 			if _, err := insert.Exec(args...); err != nil {
 				f.t.Fatal(err)
 			}
@@ -257,7 +256,7 @@ func (f *fixture) rollUp(tx *sql.Tx) {
 		e := &f.events[i]
 		fact := factOfEvent(e)
 		for _, num := range []int64{f.numOf(e.Campaign), -1} {
-			for _, s := range []rollup.Span{rollup.Quarter, rollup.Hour, rollup.Day} {
+			for _, s := range []rollup.Span{rollup.Quarter, rollup.Hour, rollup.Day, rollup.Week} {
 				k := rowKey{num, s, s.Bucket(fact.At)}
 				if rows[k] == nil {
 					rows[k] = rollup.NewRow()

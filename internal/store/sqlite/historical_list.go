@@ -13,6 +13,7 @@ import (
 	"monterey/internal/bounce"
 	"monterey/internal/provider"
 	"monterey/internal/recipient"
+	"monterey/internal/store/eventlist"
 	"monterey/internal/workspace"
 )
 
@@ -79,14 +80,14 @@ type bounceQuery struct {
 func newBounceQuery(ctx context.Context, v *view, key []byte, p bounce.ListParams) (*bounceQuery, error) {
 	q := &bounceQuery{view: v, ListParams: p, to: micros(bounce.End), until: math.MaxInt64}
 	if !p.From.IsZero() {
-		q.from = min(max(ceilMicros(p.From), 0), q.to)
+		q.from = min(max(eventlist.CeilMicros(p.From), 0), q.to)
 	}
 	if !p.To.IsZero() {
-		q.to = max(min(ceilMicros(p.To), q.to), 0)
+		q.to = max(min(eventlist.CeilMicros(p.To), q.to), 0)
 	}
 	q.first, q.last = firstPlace(q.from), firstPlace(q.to)
 	if !p.UpdatedFrom.IsZero() {
-		q.since = ceilMicros(p.UpdatedFrom)
+		q.since = eventlist.CeilMicros(p.UpdatedFrom)
 	}
 	if len(p.Classes) > 0 {
 		q.classes = int64s(p.Classes)
@@ -164,8 +165,8 @@ func (v *view) heldBy(ctx context.Context, numbers []string) (addresses []string
 func (q *bounceQuery) fewUpdates(ctx context.Context) (few bool, err error) {
 	n := 0
 	err = q.each(ctx, func(r row) error { return r.Scan(&n) }, `SELECT count(*) FROM
-		(SELECT 1 FROM historical_bounces INDEXED BY historical_bounces_by_update WHERE workspace = ? AND updated_at >= ? LIMIT ?)`, q.ws, q.since, fewKeys+1)
-	return n <= fewKeys, err
+		(SELECT 1 FROM historical_bounces INDEXED BY historical_bounces_by_update WHERE workspace = ? AND updated_at >= ? LIMIT ?)`, q.ws, q.since, eventlist.FewKeys+1)
+	return n <= eventlist.FewKeys, err
 }
 
 func (q *bounceQuery) changes() bool { return !q.UpdatedFrom.IsZero() }
@@ -213,7 +214,7 @@ func (q *bounceQuery) narrow(ctx context.Context) (skip int, err error) {
 	case q.After != nil:
 		q.narrowBehind(*q.After)
 		return 0, nil
-	case q.Offset < seekFrom || q.byUpdate() || q.changes() || q.ordinals != nil:
+	case q.Offset < eventlist.SeekFrom || q.byUpdate() || q.changes() || q.ordinals != nil:
 		return q.Offset, nil
 	}
 	return q.seek(ctx)
@@ -316,7 +317,7 @@ func (q *bounceQuery) rowsSQL(skip int) (text string, args []any) {
 // bounceBatch reads rows of historical bounces.
 type bounceBatch struct {
 	rows  []bounce.Historical
-	known factsReader
+	known bounce.FactsReader
 
 	// One row is scanned into these, the same for every row: new variables would cost an allocation each.
 	dest                   []any
@@ -326,7 +327,7 @@ type bounceBatch struct {
 }
 
 func newBounceBatch(n int) *bounceBatch {
-	b := &bounceBatch{rows: make([]bounce.Historical, 0, n), known: factsReader{}}
+	b := &bounceBatch{rows: make([]bounce.Historical, 0, n), known: bounce.FactsReader{}}
 	b.dest = []any{&b.place, &b.provider, &b.id, &b.small, &b.updated, &b.reason, &b.facts, &b.address}
 	return b
 }
@@ -337,8 +338,8 @@ func (b *bounceBatch) scan(r row) error {
 	}
 	at, id := bouncePlace(b.place).split()
 	h := bounce.Historical{ID: id, Provider: b.name(), ProviderEventID: b.id, Recipient: recipient.Ordinal(b.small), Address: b.address, OccurredAt: at,
-		Class: bounce.Class(b.small >> 32), Detail: bounce.Detail{Reason: b.reason}, UpdatedAt: fromMicros(b.updated), AccountNumbers: []string{}}
-	if err := b.known.read(b.facts, &h); err != nil {
+		Class: bounce.Class(b.small >> 32), UpdatedAt: fromMicros(b.updated), AccountNumbers: []string{}}
+	if err := b.known.Read(b.facts, b.reason, &h); err != nil {
 		return err
 	}
 	b.rows = append(b.rows, h)
@@ -513,4 +514,18 @@ func (q *bounceQuery) stretches(ctx context.Context) (out []stretch, err error) 
 		slices.Reverse(out)
 	}
 	return out, nil
+}
+
+func later(a, b []byte) []byte {
+	if bytes.Compare(a, b) > 0 {
+		return a
+	}
+	return b
+}
+
+func earlier(a, b []byte) []byte {
+	if bytes.Compare(a, b) < 0 {
+		return a
+	}
+	return b
 }

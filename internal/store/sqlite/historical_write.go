@@ -5,15 +5,12 @@ import (
 	"context"
 	"database/sql"
 	"encoding/binary"
-	"encoding/json"
-	"fmt"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
 	"monterey/internal/bounce"
-	"monterey/internal/fault"
 	"monterey/internal/ingest"
 	"monterey/internal/provider"
 	"monterey/internal/recipient"
@@ -92,7 +89,7 @@ func (w *workspaceTx) putBounces(ctx context.Context, p provider.Name, rows []bo
 		return out, err
 	}
 	n := len(changes)
-	changes = slices.DeleteFunc(changes, func(c bounceChange) bool { return c.before != nil && sameBounce(c.Historical, c.before.Historical) })
+	changes = slices.DeleteFunc(changes, func(c bounceChange) bool { return c.before != nil && c.Same(c.before.Historical) })
 	out.Unchanged = n - len(changes)
 	if len(changes) == 0 {
 		return out, nil
@@ -118,51 +115,13 @@ func (w *workspaceTx) putBounces(ctx context.Context, p provider.Name, rows []bo
 	return out, w.suppressBounces(ctx, changes)
 }
 
-// sameBounce says whether a says nothing new of the stored bounce b.
-func sameBounce(a, b bounce.Historical) bool {
-	return a.Recipient == b.Recipient && a.OccurredAt.Equal(b.OccurredAt) && a.Class == b.Class && a.Detail == b.Detail &&
-		a.Status == b.Status
-}
-
-// bounceFacts is historical_bounces.facts.
-type bounceFacts struct {
-	bounce.Detail
-	Status string `json:"status,omitempty"`
-}
-
-func encodeBounceFacts(b *bounce.Historical) string {
-	f := bounceFacts{b.Detail, b.Status}
-	f.Reason = "" // has a column of its own
-	if f == (bounceFacts{}) {
-		return ""
-	}
-	text, _ := json.Marshal(f) // cannot fail for texts and numbers
-	return string(text)
-}
-
-// factsReader decodes facts, each text once: rows share few.
-type factsReader map[string]bounceFacts
-
-func (known factsReader) read(text []byte, b *bounce.Historical) error {
-	f, ok := known[string(text)]
-	if !ok && len(text) > 0 {
-		if err := json.Unmarshal(text, &f); err != nil {
-			return fmt.Errorf("facts of a historical bounce: %w", err)
-		}
-		known[string(text)] = f
-	}
-	f.Reason = b.Detail.Reason
-	b.Detail, b.Status = f.Detail, f.Status
-	return nil
-}
-
 // bounceChanges are the rows as they are to be, each provider id once, with what is stored of them. Only who is new and
 // belongs to a row that is stored gets an ordinal: a row that says the same names a recipient who is known.
 func (w *workspaceTx) bounceChanges(ctx context.Context, p provider.Name, rows []bounce.Historical) ([]bounceChange, error) {
 	last := make(map[string]int, len(rows)) // the place of each provider id in changes
 	changes := make([]bounceChange, 0, len(rows))
 	for _, r := range rows {
-		if err := checkBounce(r); err != nil {
+		if err := r.Check(); err != nil {
 			return nil, err
 		}
 		r.Provider, r.ID, r.Recipient = p, bounce.IDOf(w.key, p, r.ProviderEventID), 0
@@ -187,20 +146,6 @@ func (w *workspaceTx) bounceChanges(ctx context.Context, p provider.Name, rows [
 	return changes, w.findBouncers(ctx, changes)
 }
 
-func checkBounce(b bounce.Historical) error {
-	switch {
-	case b.ProviderEventID == "":
-		return fault.New(fault.Data, "a historical bounce has no id of the provider")
-	case b.Address == "":
-		return fault.New(fault.Data, "the historical bounce %q has no address", b.ProviderEventID)
-	case !slices.Contains(bounce.Classes, b.Class):
-		return fault.New(fault.Data, "the historical bounce %q has no class", b.ProviderEventID)
-	case b.OccurredAt.Before(bounce.First) || !b.OccurredAt.Before(bounce.End):
-		return fault.New(fault.Data, "the historical bounce %q has no time that a bounce can have", b.ProviderEventID)
-	}
-	return nil
-}
-
 var findBouncesSQL = `SELECT b.provider_event_id, b.place, b.ordinal, b.class, b.reason, b.facts, coalesce(a.address, '')
 	FROM historical_bounces b INDEXED BY historical_bounces_by_provider
 	LEFT JOIN addresses a ON a.workspace = b.workspace AND a.ordinal = b.ordinal
@@ -213,15 +158,16 @@ func (w *workspaceTx) findBounces(ctx context.Context, p provider.Name, part []b
 	for n := range lookup { // a full statement always, so that one is prepared
 		args = append(args, part[min(n, len(part)-1)].ProviderEventID)
 	}
-	known := factsReader{}
+	known := bounce.FactsReader{}
 	var facts sql.RawBytes
+	var reason string
 	return w.each(ctx, func(r row) error {
 		var b storedBounce
 		var place []byte
 		var ordinal, class int64
-		err := r.Scan(&b.ProviderEventID, &place, &ordinal, &class, &b.Detail.Reason, &facts, &b.Address)
+		err := r.Scan(&b.ProviderEventID, &place, &ordinal, &class, &reason, &facts, &b.Address)
 		if err == nil {
-			err = known.read(facts, &b.Historical)
+			err = known.Read(facts, reason, &b.Historical)
 		}
 		if err != nil {
 			return err
@@ -306,7 +252,7 @@ func (w *workspaceTx) storeBounces(ctx context.Context, changes []bounceChange) 
 			}
 		}
 		args = append(args, w.ws, []byte(c.place), string(c.Provider), c.ProviderEventID, int64(c.Recipient), int64(c.Class), micros(c.UpdatedAt),
-			c.Detail.Reason, encodeBounceFacts(&c.Historical))
+			c.Detail.Reason, c.Facts())
 	}
 	return w.insertMany(ctx, `historical_bounces (workspace, place, provider, provider_event_id, ordinal, class, updated_at, reason, facts)`, columns, args)
 }

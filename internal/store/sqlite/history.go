@@ -4,43 +4,42 @@ import (
 	"context"
 	"database/sql"
 	"slices"
-)
 
-// fewKeys are collected and sorted rather than looked for in an index that has the order but not the filter.
-const fewKeys = 20_000
+	"monterey/internal/store/eventlist"
+)
 
 // collect is all keys chosen, sorted, where no index gives them in the order asked: of recipients, and of the little that was
 // updated lately. nil = it is not so.
-func (q *eventQuery) collect(ctx context.Context) (keys []eventKey, err error) {
+func (q *eventQuery) collect(ctx context.Context) (keys []eventlist.Key, err error) {
 	switch {
 	case q.ordinals != nil:
 		keys, err = q.historyKeys(ctx)
-	case q.changes() && !q.byUpdate():
+	case q.Changes() && !q.ByUpdate():
 		few, ferr := q.fewUpdates(ctx)
 		if ferr != nil || !few {
 			return nil, ferr
 		}
 		keys, err = q.read(ctx, q.eventsByUpdate())
-	case !q.changes() && q.byUpdate() && (q.nums != nil || q.types != nil):
+	case !q.Changes() && q.ByUpdate() && (q.nums != nil || q.Types != nil):
 		n, nerr := q.total(ctx)
-		if nerr != nil || n > fewKeys {
+		if nerr != nil || n > eventlist.FewKeys {
 			return nil, nerr
 		}
 		keys, err = q.read(ctx, q.timeStreams()...)
 	default:
 		return nil, nil
 	}
-	if err == nil && q.changes() {
-		var gone []eventKey
+	if err == nil && q.Changes() {
+		var gone []eventlist.Key
 		gone, err = q.gone(ctx)
 		keys = append(keys, gone...)
 	}
-	slices.SortFunc(keys, q.compare)
-	return append([]eventKey{}, keys...), err
+	slices.SortFunc(keys, q.Compare)
+	return append([]eventlist.Key{}, keys...), err
 }
 
 // read is all keys of the streams, with the time of their update.
-func (q *eventQuery) read(ctx context.Context, streams ...*stream) (keys []eventKey, err error) {
+func (q *eventQuery) read(ctx context.Context, streams ...*stream) (keys []eventlist.Key, err error) {
 	for _, s := range streams {
 		s.stamped = true
 		if err := s.fill(ctx, q, all, 0); err != nil {
@@ -55,8 +54,8 @@ func (q *eventQuery) read(ctx context.Context, streams ...*stream) (keys []event
 func (q *eventQuery) fewUpdates(ctx context.Context) (few bool, err error) {
 	n := 0
 	err = q.each(ctx, func(r row) error { return r.Scan(&n) }, `SELECT count(*) FROM
-		(SELECT 1 FROM events INDEXED BY events_by_update WHERE workspace = ? AND updated_at >= ? LIMIT ?)`, q.ws, q.since, fewKeys+1)
-	return n <= fewKeys, err
+		(SELECT 1 FROM events INDEXED BY events_by_update WHERE workspace = ? AND updated_at >= ? LIMIT ?)`, q.ws, q.Since, eventlist.FewKeys+1)
+	return n <= eventlist.FewKeys, err
 }
 
 // historySQL: history holds what was updated until counters.history, the tail is scanned.
@@ -67,17 +66,17 @@ const historySQL = `SELECT e.id, e.updated_at FROM (
 	) h CROSS JOIN events e ON e.workspace = ? AND e.id = h.id WHERE `
 
 // historyKeys are the events of the recipients chosen.
-func (q *eventQuery) historyKeys(ctx context.Context) (keys []eventKey, err error) {
+func (q *eventQuery) historyKeys(ctx context.Context) (keys []eventlist.Key, err error) {
 	w := q.chosen()
-	w.add("e.updated_at >= ?", q.since)
+	w.add("e.updated_at >= ?", q.Since)
 	ordinals := listJSON(q.ordinals)
-	args := []any{q.ws, ordinals, q.first, q.last, q.ws, q.history, ordinals, q.first, q.last, q.ws}
+	args := []any{q.ws, ordinals, q.First.UUID[:], q.Last.UUID[:], q.ws, q.history, ordinals, q.First.UUID[:], q.Last.UUID[:], q.ws}
 	args = append(append(args, w.args...), q.rows.args...)
 	var id sql.RawBytes
 	err = q.each(ctx, func(r row) error {
-		var k eventKey
-		err := r.Scan(&id, &k.updated)
-		copy(k.id.UUID[:], id)
+		var k eventlist.Key
+		err := r.Scan(&id, &k.Updated)
+		copy(k.ID.UUID[:], id)
 		keys = append(keys, k)
 		return err
 	}, historySQL+(&where{conds: append(w.conds, q.rows.conds...)}).sql(), args...)

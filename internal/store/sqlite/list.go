@@ -118,6 +118,14 @@ func listJSON[T ~string | ~int64](values []T) string {
 	return string(text)
 }
 
+// null is a text for a column where nothing is NULL.
+func null(text string) any {
+	if text == "" {
+		return nil
+	}
+	return text
+}
+
 // contains says whether any of the texts contains the part, case ignored. LIKE would ignore the case of ASCII alone.
 func contains(part string, texts ...string) bool {
 	part = strings.ToLower(part)

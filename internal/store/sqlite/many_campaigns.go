@@ -3,8 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"maps"
-	"slices"
 
 	"monterey/internal/campaign"
 	"monterey/internal/rollup"
@@ -19,35 +17,20 @@ type manyCampaigns struct {
 
 // Counts implements rollup.Source: the rows of a bucket are added up.
 func (m manyCampaigns) Counts(ctx context.Context, _ campaign.ID, s rollup.Span, from, to int64, f func(int64, []byte, []byte) error) error {
-	sums := map[int64]*rollup.Row{}
+	sums := rollup.CountSums{}
 	var bucket int64
 	var counts sql.RawBytes
 	err := m.each(ctx, func(r row) error {
 		if err := r.Scan(&bucket, &counts); err != nil {
 			return err
 		}
-		one, err := rollup.UnmarshalCounts(counts)
-		if err != nil {
-			return err
-		}
-		if sum := sums[bucket]; sum != nil {
-			sum.Or(one)
-		} else {
-			sums[bucket] = one
-		}
-		return nil
+		return sums.Add(bucket, counts)
 	}, `SELECT bucket, counts FROM rollups WHERE workspace = ? AND campaign IN (SELECT value FROM json_each(?))
 		AND span = ? AND bucket >= ? AND bucket < ?`, m.ws, listJSON(m.nums), int64(s), from, to)
 	if err != nil {
 		return err
 	}
-	for _, bucket := range slices.Sorted(maps.Keys(sums)) {
-		counts, _ := sums[bucket].Marshal()
-		if err := f(bucket, counts, nil); err != nil {
-			return err
-		}
-	}
-	return nil
+	return sums.Each(f)
 }
 
 // Facts implements rollup.Source.

@@ -143,7 +143,7 @@ func (w *workspaceTx) Enrich(ctx context.Context, id event.ID, f event.Facts) er
 	if err != nil {
 		return err
 	}
-	had, err := decodeFacts(ip.String, facts.String)
+	had, err := event.FactsOf(ip.String, facts.String)
 	if err != nil {
 		return err
 	}
@@ -155,8 +155,7 @@ func (w *workspaceTx) Enrich(ctx context.Context, id event.ID, f event.Facts) er
 	if err != nil {
 		return err
 	}
-	newIP, newFacts := encodeFacts(more)
-	_, err = w.exec(ctx, "UPDATE events SET ip = ?, facts = ?, updated_at = ? WHERE workspace = ? AND id = ?", newIP, newFacts, micros(stamp), w.ws, id.UUID[:])
+	_, err = w.exec(ctx, "UPDATE events SET ip = ?, facts = ?, updated_at = ? WHERE workspace = ? AND id = ?", null(more.IP), null(more.Other()), micros(stamp), w.ws, id.UUID[:])
 	return err
 }
 

@@ -17,12 +17,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
 	"github.com/pressly/goose/v3"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 
+	"monterey/internal/delivery"
 	"monterey/internal/fault"
 	"monterey/internal/provider"
 	"monterey/internal/recipient"
@@ -70,8 +70,7 @@ type Store struct {
 	inbox      *inbox // nil unless opened by OpenInbox
 	recipients *recipientCache
 	queue      *jobs.Queue[*sql.Tx]
-	packer     *zstd.Encoder
-	unpacker   *zstd.Decoder
+	packer     *delivery.Packer
 	importing  chan struct{} // holds one while an import changes an account directory
 	walLimit   int64         // see relieve
 	needs      int64         // the schema version of this release
@@ -98,7 +97,7 @@ func Open(path string, now func() time.Time) (*Store, error) {
 		recipients:   &recipientCache{known: map[recipientKey]recipient.Ordinal{}},
 		workspaceIDs: map[int64]workspace.ID{}, connectionIDs: map[int64]provider.ID{}, connectionNums: map[provider.ID]int64{}}
 	var err error
-	if s.packer, s.unpacker, err = newPacker(); err != nil {
+	if s.packer, err = delivery.NewPacker(); err != nil {
 		return nil, fmt.Errorf("sqlite: open: %w", err)
 	}
 	if s.writer, err = openFile(path, true, writerCache, 20_000); err != nil {
@@ -197,7 +196,8 @@ func (s *Store) migrations() (*goose.Provider, error) {
 	jobTables := goose.NewGoMigration(6, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
 		return jobs.Migrate(ctx, riversqlite.New(s.writer), tx)
 	}}, nil)
-	p, err := goose.NewProvider(goose.DialectSQLite3, s.writer, files, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(jobTables))
+	weeks := goose.NewGoMigration(11, &goose.GoFunc{RunTx: addWeeks}, nil)
+	p, err := goose.NewProvider(goose.DialectSQLite3, s.writer, files, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(jobTables, weeks))
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: migrations: %w", err)
 	}

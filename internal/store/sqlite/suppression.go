@@ -8,6 +8,7 @@ import (
 
 	"monterey/internal/page"
 	"monterey/internal/recipient"
+	"monterey/internal/store/eventlist"
 	"monterey/internal/suppression"
 	"monterey/internal/workspace"
 )
@@ -64,7 +65,7 @@ func suppressedWhere(ctx context.Context, tx *sql.Tx, ws workspaceRow, f suppres
 		w.add("reasons & ? <> 0", bits)
 	}
 	if !f.UpdatedFrom.IsZero() {
-		w.add("updated_at >= ?", ceilMicros(f.UpdatedFrom))
+		w.add("updated_at >= ?", eventlist.CeilMicros(f.UpdatedFrom))
 	}
 	if len(f.Address) == 0 {
 		return w, nil

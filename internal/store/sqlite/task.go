@@ -12,6 +12,7 @@ import (
 	"monterey/internal/fault"
 	"monterey/internal/page"
 	"monterey/internal/task"
+	"monterey/internal/task/jobs"
 	"monterey/internal/workspace"
 )
 
@@ -264,5 +265,5 @@ func (s *Store) RunTasks(ctx context.Context, r *task.Runner, log *slog.Logger) 
 	if err != nil {
 		return err
 	}
-	return s.queue.Run(ctx, r, log, nil)
+	return s.queue.Run(ctx, r, log, jobs.Options{})
 }

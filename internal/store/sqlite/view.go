@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"math"
@@ -186,20 +185,10 @@ func (v *view) Facts(ctx context.Context, c campaign.ID, from, to int64, f func(
 	return v.each(ctx, scan, fullFactsSQL, v.ws, num, first, last)
 }
 
-// maxMillis is beyond every time that an id can begin with.
-const maxMillis = 1 << 48
-
 // idRange is the ids of the events with from <= Unix second < to: first <= id < last.
 func idRange(from, to int64) (first, last []byte) {
-	return firstID(from), firstID(to)
-}
-
-func firstID(second int64) []byte {
-	if second >= maxMillis/1000 {
-		return bytes.Repeat([]byte{0xff}, 16)
-	}
-	id := event.FirstAt(time.Unix(max(second, 0), 0))
-	return id.UUID[:]
+	f, l := event.FirstIn(from), event.FirstIn(to)
+	return f.UUID[:], l.UUID[:]
 }
 
 // secondOf is the Unix second that an id begins with.

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"monterey/internal/store"
+	"monterey/internal/store/postgres"
 	"monterey/internal/store/sqlite"
 )
 
@@ -81,6 +82,16 @@ func New(t testing.TB) *DB {
 func (d *DB) Open() store.Database {
 	d.t.Helper()
 	ctx := d.t.Context()
+	if d.url != "" {
+		s, err := postgres.Open(ctx, d.url, nil)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		if _, _, err := s.Migrate(ctx); err != nil {
+			d.t.Fatal(err)
+		}
+		return s
+	}
 	s, err := sqlite.Open(filepath.Join(d.dir, "monterey.db"), time.Now)
 	if err != nil {
 		d.t.Fatal(err)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -30,7 +29,7 @@ func (Job) Kind() string { return "task" }
 
 // Times of a job. River cannot tell a job whose process was killed from one that takes long, so jobs are short: work gives
 // way after Slice, is cut off after Timeout, and a job that has not ended after rescue is run again. Where several processes
-// work, a Lease says much sooner that one is gone.
+// share a database, Keep finds out sooner.
 const (
 	Slice   = 20 * time.Second
 	Timeout = 5 * time.Minute
@@ -87,15 +86,20 @@ func (q *Queue[TTx]) Enqueue(ctx context.Context, tx TTx, ws workspace.ID, id ta
 	return err
 }
 
-// Run runs jobs until ctx ends; those that run then are stopped, and run again by the next Run. Where several processes run
-// jobs, each must have a Lease; else it is nil.
-func (q *Queue[TTx]) Run(ctx context.Context, r *task.Runner, log *slog.Logger, l Lease) error {
+// Options of Run.
+type Options struct {
+	Keep     Keep // nil where one process alone runs jobs
+	PollOnly bool // look for jobs each second, and do not listen for them
+}
+
+// Run runs jobs until ctx ends; those that run then are stopped, and run again by the next Run.
+func (q *Queue[TTx]) Run(ctx context.Context, r *task.Runner, log *slog.Logger, o Options) error {
 	all := river.NewWorkers()
-	w := &worker{runner: r, running: map[int64]context.CancelFunc{}}
-	river.AddWorker(all, w)
+	k := &keeper{keep: o.Keep}
+	river.AddWorker(all, &worker{runner: r, keeper: k})
 	client, err := river.NewClient(q.driver, &river.Config{
 		Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: workers}}, Workers: all, Logger: slog.New(warnings{log.Handler()}),
-		JobTimeout: Timeout, RescueStuckJobsAfter: rescue,
+		JobTimeout: Timeout, RescueStuckJobsAfter: rescue, PollOnly: o.PollOnly,
 		// The tasks keep what there is to know of a job that has ended.
 		CompletedJobRetentionPeriod: time.Hour, CancelledJobRetentionPeriod: time.Hour, DiscardedJobRetentionPeriod: 24 * time.Hour,
 	})
@@ -105,9 +109,7 @@ func (q *Queue[TTx]) Run(ctx context.Context, r *task.Runner, log *slog.Logger, 
 	if err := client.Start(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("jobs: start: %w", err)
 	}
-	if l != nil {
-		w.keep(ctx, l, client.ID(), log)
-	}
+	k.run(ctx, log)
 	<-ctx.Done()
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancel()
@@ -123,13 +125,10 @@ func (w warnings) Enabled(ctx context.Context, l slog.Level) bool {
 func (w warnings) WithAttrs(a []slog.Attr) slog.Handler { return warnings{w.Handler.WithAttrs(a)} }
 func (w warnings) WithGroup(name string) slog.Handler   { return warnings{w.Handler.WithGroup(name)} }
 
-// worker does jobs, and knows which it does at the moment.
 type worker struct {
 	river.WorkerDefaults[Job]
 	runner *task.Runner
-
-	mu      sync.Mutex
-	running map[int64]context.CancelFunc
+	keeper *keeper
 }
 
 // NextRetry implements river.Worker: soon, as it was the store that failed.
@@ -139,16 +138,8 @@ func (w *worker) NextRetry(j *river.Job[Job]) time.Time {
 
 // Work implements river.Worker.
 func (w *worker) Work(ctx context.Context, j *river.Job[Job]) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	w.mu.Lock()
-	w.running[j.ID] = cancel
-	w.mu.Unlock()
-	defer func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		delete(w.running, j.ID)
-	}()
+	ctx, end := w.keeper.begin(ctx, j)
+	defer end()
 	err := w.runner.Run(ctx, workspace.ID{UUID: j.Args.Workspace}, task.ID{UUID: j.Args.Task})
 	if later, ok := errors.AsType[*task.Later](err); ok {
 		return river.JobSnooze(later.After)

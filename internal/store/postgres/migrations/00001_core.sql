@@ -88,7 +88,7 @@ CREATE TABLE inbox (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0,
     toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 5000, toast.autovacuum_vacuum_cost_delay = 0);
 ALTER TABLE inbox ALTER COLUMN body SET STORAGE EXTERNAL; -- packing it for so short a time costs more than it spares
-CREATE INDEX inbox_by_workspace ON inbox (workspace_id, seq, received_at);
+CREATE INDEX inbox_by_workspace ON inbox (workspace_id, received_at, seq);
 
 -- What a workspace counts up: the last numbers given out, how far scheduled work has come, and the intake's sums.
 CREATE TABLE counters (

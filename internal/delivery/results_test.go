@@ -1,4 +1,4 @@
-package sqlite
+package delivery
 
 import (
 	"testing"
@@ -6,23 +6,21 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
-
-	"monterey/internal/delivery"
 )
 
 func TestResults(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		results := rapid.SliceOf(rapid.Custom(func(t *rapid.T) delivery.Result {
-			r := delivery.Result{Outcome: delivery.Outcome(rapid.IntRange(0, 3).Draw(t, "outcome"))}
-			if r.Outcome == delivery.Inserted || r.Outcome == delivery.Duplicate {
+		results := rapid.SliceOf(rapid.Custom(func(t *rapid.T) Result {
+			r := Result{Outcome: Outcome(rapid.IntRange(0, 3).Draw(t, "outcome"))}
+			if r.Outcome == Inserted || r.Outcome == Duplicate {
 				copy(r.Event.UUID[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "event"))
 			} else {
 				r.Reason = rapid.String().Draw(t, "reason")
 			}
 			return r
 		})).Draw(t, "results")
-		b := encodeResults(results)
-		got, err := decodeResults(b)
+		b := EncodeResults(results)
+		got, err := DecodeResults(b)
 		if diff := cmp.Diff(results, got, cmpopts.EquateEmpty()); err != nil || diff != "" {
 			t.Fatalf("error %v, got unlike encoded:\n%s", err, diff)
 		}
@@ -33,13 +31,13 @@ func FuzzResults(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{9})
 	f.Add([]byte{resultsVersion, 2, 200})
-	f.Add(encodeResults([]delivery.Result{{}, {Outcome: delivery.Held, Reason: "x"}}))
+	f.Add(EncodeResults([]Result{{}, {Outcome: Held, Reason: "x"}}))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		got, err := decodeResults(b)
+		got, err := DecodeResults(b)
 		if err != nil {
 			return
 		}
-		if again, err := decodeResults(encodeResults(got)); err != nil || !cmp.Equal(again, got, cmpopts.EquateEmpty()) {
+		if again, err := DecodeResults(EncodeResults(got)); err != nil || !cmp.Equal(again, got, cmpopts.EquateEmpty()) {
 			t.Errorf("%x: error %v, %v is not %v", b, err, again, got)
 		}
 	})

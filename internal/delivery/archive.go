@@ -1,0 +1,50 @@
+package delivery
+
+import "github.com/klauspost/compress/zstd"
+
+// ArchiveBytes is how many bytes of bodies are packed together at the most: reading one body unpacks all of them.
+const ArchiveBytes = 4 << 20
+
+// Packer packs raw bodies that are kept. It is safe for concurrent use.
+type Packer struct {
+	enc *zstd.Encoder
+	dec *zstd.Decoder
+}
+
+// NewPacker makes one.
+func NewPacker() (*Packer, error) {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(1<<20))
+	if err != nil {
+		return nil, err
+	}
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(1<<30))
+	return &Packer{enc, dec}, err
+}
+
+// Pack packs bodies together and says where each begins in what Unpack gives.
+func (p *Packer) Pack(bodies [][]byte) (packed []byte, starts []int) {
+	size := 0
+	for _, b := range bodies {
+		size += len(b)
+	}
+	all := make([]byte, 0, size)
+	starts = make([]int, len(bodies))
+	for i, b := range bodies {
+		starts[i] = len(all)
+		all = append(all, b...)
+	}
+	return p.enc.EncodeAll(all, nil), starts
+}
+
+// Unpack is the inverse of Pack: the bodies one after another.
+func (p *Packer) Unpack(packed []byte) ([]byte, error) { return p.dec.DecodeAll(packed, nil) }
+
+// Split says how many of the first bodies go into one archive, at least one.
+func Split(bodies [][]byte) int {
+	n, size := 0, 0
+	for n < len(bodies) && (n == 0 || size+len(bodies[n]) <= ArchiveBytes) {
+		size += len(bodies[n])
+		n++
+	}
+	return n
+}

@@ -1,0 +1,523 @@
+package postgres
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"monterey/internal/bounce"
+	"monterey/internal/provider"
+	"monterey/internal/store/eventlist"
+	"monterey/internal/workspace"
+)
+
+// ListBounces implements bounce.Store. See bounceQuery for which index answers what.
+func (s *Store) ListBounces(ctx context.Context, c workspace.Caller, p bounce.ListParams) (out bounce.List, err error) {
+	ws, err := s.workspace(ctx, c)
+	if err != nil {
+		return out, err
+	}
+	err = s.read(ctx, "list bounces", func(tx pgx.Tx) error {
+		out, err = listBounces(ctx, newView(tx, ws.num, time.Time{}), ws.key, p)
+		return err
+	})
+	return out, err
+}
+
+func listBounces(ctx context.Context, v *view, key []byte, p bounce.ListParams) (out bounce.List, err error) {
+	out.Items = []bounce.Historical{}
+	q, err := newBounceQuery(ctx, v, key, p)
+	if err != nil {
+		return out, err
+	}
+	out.NewestUpdate = fromMicros(q.stamp)
+	if q.nothing {
+		return out, nil
+	}
+	if !p.NoTotal {
+		if out.Total, err = q.total(ctx); err != nil {
+			return out, err
+		}
+	}
+	if out.Items, err = q.page(ctx); err != nil {
+		return out, err
+	}
+	if len(out.Items) > p.Limit {
+		out.Items, out.More = out.Items[:p.Limit], true
+	}
+	return out, v.addAccounts(ctx, out.Items)
+}
+
+// bouncePlace is where a historical bounce stands among those of its workspace: its time in microseconds, and then its id.
+// The zero id is before every place of that time.
+type bouncePlace struct {
+	at int64
+	id bounce.ID
+}
+
+func placeOf(b bounce.Historical) bouncePlace { return bouncePlace{micros(b.OccurredAt), b.ID} }
+
+func (p bouncePlace) compare(o bouncePlace) int {
+	return cmp.Or(cmp.Compare(p.at, o.at), bytes.Compare(p.id.UUID[:], o.id.UUID[:]))
+}
+
+// bounceQuery is a list of historical bounces, its filter in the numbers of the database.
+//
+// The list is read as places from the index that fits, and then the rows of those that are on the page:
+//
+//   - of recipients: historical_bounces_by_recipient, sorted afterwards;
+//   - by update, or of the little that was updated lately: historical_bounces_by_update;
+//   - of classes: historical_bounces_by_class, a stream each, which are merged;
+//   - everything: the primary key.
+//
+// Totals come from historical_counts where days, classes and time are the filter, else from those indexes alone.
+type bounceQuery struct {
+	*view
+	bounce.ListParams
+	nothing      bool    // the filter can choose nothing
+	classes      []int64 // nil = all
+	ordinals     []int64 // nil = all
+	from, to     int64   // occurred_at in microseconds: from <= at < to
+	first, last  bouncePlace
+	behind       bool  // first itself is not chosen: first < place < last, else first <= place < last
+	since, until int64 // updated_at: since <= at < until
+	lately       bool  // few were updated since
+	stamp        int64 // counters.stamp
+}
+
+func newBounceQuery(ctx context.Context, v *view, key []byte, p bounce.ListParams) (*bounceQuery, error) {
+	q := &bounceQuery{view: v, ListParams: p, to: micros(bounce.End), until: math.MaxInt64}
+	if !p.From.IsZero() {
+		q.from = min(max(eventlist.CeilMicros(p.From), 0), q.to)
+	}
+	if !p.To.IsZero() {
+		q.to = max(min(eventlist.CeilMicros(p.To), q.to), 0)
+	}
+	q.first.at, q.last.at = q.from, q.to
+	if !p.UpdatedFrom.IsZero() {
+		q.since = eventlist.CeilMicros(p.UpdatedFrom)
+	}
+	if len(p.Classes) > 0 {
+		q.classes = int64s(p.Classes)
+		slices.Sort(q.classes)
+		q.classes = slices.Compact(q.classes)
+	}
+	if err := q.one(ctx, &q.stamp, "SELECT stamp FROM counters WHERE workspace_id = $1", v.ws); err != nil {
+		return nil, err
+	}
+	if err := q.findRecipients(ctx, key); err != nil {
+		return nil, err
+	}
+	q.nothing = q.nothing || q.from >= q.to
+	if q.changes() {
+		var oldest int64
+		if err := q.one(ctx, &oldest, "SELECT updated_at FROM historical_bounces WHERE workspace_id = $1 ORDER BY updated_at LIMIT 1", v.ws); err != nil {
+			return nil, err
+		}
+		if q.since <= oldest { // chooses all
+			q.since, q.UpdatedFrom = 0, time.Time{}
+		}
+	}
+	if q.changes() && !q.byUpdate() && q.ordinals == nil {
+		var n int64
+		err := q.one(ctx, &n, "SELECT count(*) FROM (SELECT 1 FROM historical_bounces WHERE workspace_id = $1 AND updated_at >= $2 LIMIT $3) AS lately",
+			q.ws, q.since, eventlist.FewKeys+1)
+		if err != nil {
+			return nil, err
+		}
+		q.lately = n <= eventlist.FewKeys
+	}
+	return q, nil
+}
+
+// one reads a single number; it stays as it is where there is no row.
+func (v *view) one(ctx context.Context, n *int64, text string, args ...any) error {
+	return v.each(ctx, func(r row) error { return r.Scan(n) }, text, args...)
+}
+
+// findRecipients are those of the addresses asked for that the accounts asked for hold.
+func (q *bounceQuery) findRecipients(ctx context.Context, key []byte) error {
+	addresses := q.Address
+	if len(q.Accounts) > 0 {
+		held, err := q.heldBy(ctx, q.Accounts)
+		if err != nil {
+			return err
+		}
+		if len(q.Address) > 0 {
+			asked := make(map[string]bool, len(q.Address))
+			for _, a := range q.Address {
+				asked[a] = true
+			}
+			held = slices.DeleteFunc(held, func(a string) bool { return !asked[a] })
+		}
+		addresses = held
+	}
+	if len(q.Address) == 0 && len(q.Accounts) == 0 {
+		return nil
+	}
+	ordinals, err := q.ordinalsOf(ctx, key, addresses)
+	slices.Sort(ordinals)
+	ordinals = slices.Compact(ordinals)
+	q.ordinals = slices.DeleteFunc(ordinals, func(o int64) bool { return o == 0 })
+	q.nothing = len(q.ordinals) == 0
+	return err
+}
+
+const heldSQL = "SELECT address FROM accounts WHERE workspace_id = $1 AND number = ANY ($2)"
+
+// heldBy are the addresses that accounts hold.
+func (v *view) heldBy(ctx context.Context, numbers []string) ([]string, error) {
+	return query(ctx, v.tx, func(r row) (a string, err error) {
+		err = r.Scan(&a)
+		return a, err
+	}, heldSQL, v.ws, numbers)
+}
+
+func (q *bounceQuery) changes() bool { return !q.UpdatedFrom.IsZero() }
+
+func (q *bounceQuery) byUpdate() bool {
+	return q.Order == bounce.UpdatedFirst || q.Order == bounce.UpdatedLatest
+}
+
+func (q *bounceQuery) desc() bool {
+	return q.Order == bounce.NewestFirst || q.Order == bounce.UpdatedLatest
+}
+
+// compare is the order asked for.
+func (q *bounceQuery) compare(a, b bounce.Historical) int {
+	d := placeOf(a).compare(placeOf(b))
+	if q.byUpdate() {
+		d = a.UpdatedAt.Compare(b.UpdatedAt)
+	}
+	if q.desc() {
+		return -d
+	}
+	return d
+}
+
+// page is the bounces of the page, and one more if there is more.
+func (q *bounceQuery) page(ctx context.Context) ([]bounce.Historical, error) {
+	skip, err := q.narrow(ctx)
+	if err != nil || q.first.compare(q.last) >= 0 {
+		return []bounce.Historical{}, err
+	}
+	text, args := q.rowsSQL(skip)
+	b := newBounceBatch(q.Limit + 1)
+	if err := q.each(ctx, b.scan, text, args...); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(b.rows, q.compare) // they come so, nearly always, but a join promises nothing
+	return b.rows, nil
+}
+
+// narrow moves the bounds to where the page begins, and says how many rows come before it from there.
+func (q *bounceQuery) narrow(ctx context.Context) (skip int, err error) {
+	switch {
+	case q.After != nil:
+		q.narrowBehind(*q.After)
+		return 0, nil
+	case q.Offset < eventlist.SeekFrom || q.byUpdate() || q.changes() || q.ordinals != nil:
+		return q.Offset, nil
+	}
+	return q.seek(ctx)
+}
+
+// narrowBehind makes the cursor a bound of the rows.
+func (q *bounceQuery) narrowBehind(after bounce.Cursor) {
+	place := bouncePlace{micros(after.OccurredAt), after.ID}
+	switch q.Order {
+	case bounce.NewestFirst:
+		if place.compare(q.last) < 0 {
+			q.last = place
+		}
+	case bounce.OldestFirst:
+		if place.compare(q.first) >= 0 {
+			q.first, q.behind = place, true
+		}
+	case bounce.UpdatedFirst:
+		q.since = max(q.since, micros(after.UpdatedAt)+1)
+	case bounce.UpdatedLatest:
+		q.until = min(q.until, micros(after.UpdatedAt))
+	}
+}
+
+// collected says whether the rows are looked for by what the filter names and sorted afterwards, whatever PostgreSQL thinks of
+// an index in the order of the list.
+func (q *bounceQuery) collected() bool { return q.ordinals != nil || q.lately }
+
+// streams says whether each of several classes is read by itself.
+func (q *bounceQuery) streams() bool { return len(q.classes) > 1 && !q.collected() && !q.byUpdate() }
+
+// where is what the filter chooses, of one class or all that it names.
+func (q *bounceQuery) where(w *where, classes []int64) {
+	w.add("b.workspace_id = ?", q.ws)
+	if q.ordinals != nil {
+		w.add("b.ordinal = ANY (?)", q.ordinals)
+	}
+	switch {
+	case len(classes) == 1:
+		w.add("b.class = ?", classes[0])
+	case classes != nil:
+		w.add("b.class = ANY (?)", classes)
+	}
+	if !q.byUpdate() || !q.From.IsZero() || !q.To.IsZero() {
+		from := "(b.occurred_at, b.id) >= (?, ?)"
+		if q.behind {
+			from = "(b.occurred_at, b.id) > (?, ?)"
+		}
+		w.add(from, q.first.at, q.first.id)
+		w.add("(b.occurred_at, b.id) < (?, ?)", q.last.at, q.last.id)
+	}
+	if q.changes() || q.byUpdate() {
+		w.add("b.updated_at >= ? AND b.updated_at < ?", q.since, q.until)
+	}
+}
+
+// places reads the places of the next n rows behind the first skip.
+func (q *bounceQuery) places(n, skip int) (text string, args []any) {
+	columns := "b.occurred_at, b.id"
+	if q.byUpdate() { // not every index has it
+		columns += ", b.updated_at"
+	}
+	parts := [][]int64{q.classes}
+	if q.streams() {
+		parts = nil
+		for c := range slices.Chunk(q.classes, 1) {
+			parts = append(parts, c)
+		}
+	}
+	for i, classes := range parts {
+		if i > 0 {
+			text += " UNION ALL "
+		}
+		w := where{args: args}
+		q.where(&w, classes)
+		part := "SELECT " + columns + " FROM historical_bounces b WHERE " + w.sql()
+		if q.streams() { // each in the order of the list, or all of it is read and sorted
+			part = "(" + part + q.order("b.") + " LIMIT " + w.arg(n+skip) + ")"
+		}
+		text, args = text+part, w.args
+	}
+	if q.collected() {
+		text = "WITH found AS MATERIALIZED (" + text + ") SELECT * FROM found"
+	}
+	w := where{args: args}
+	return text + q.order("") + " LIMIT " + w.arg(n) + " OFFSET " + w.arg(skip), w.args
+}
+
+func (q *bounceQuery) order(of string) string {
+	direction := ""
+	if q.desc() {
+		direction = " DESC"
+	}
+	if q.byUpdate() {
+		return " ORDER BY " + of + "updated_at" + direction
+	}
+	return " ORDER BY " + of + "occurred_at" + direction + ", " + of + "id" + direction
+}
+
+// bounceColumns are what bounceBatch reads, of bounces b and addresses a.
+const bounceColumns = "b.occurred_at, b.id, b.provider, b.provider_event_id, b.ordinal, b.class, b.updated_at, b.reason, b.facts, coalesce(a.address, '')"
+
+const bounceAddress = " LEFT JOIN addresses a ON a.workspace_id = b.workspace_id AND a.ordinal = b.ordinal"
+
+// rowsSQL reads the rows of the page, and one more.
+func (q *bounceQuery) rowsSQL(skip int) (text string, args []any) {
+	if !q.collected() && !q.streams() && skip == 0 { // the rows themselves are in order
+		var w where
+		q.where(&w, q.classes)
+		return "SELECT " + bounceColumns + " FROM historical_bounces b" + bounceAddress + " WHERE " + w.sql() + q.order("b.") + " LIMIT " + w.arg(q.Limit+1), w.args
+	}
+	text, args = q.places(q.Limit+1, skip)
+	w := where{args: args}
+	return "SELECT " + bounceColumns + " FROM (" + text + ") k JOIN historical_bounces b ON b.workspace_id = " + w.arg(q.ws) +
+		" AND b.occurred_at = k.occurred_at AND b.id = k.id" + bounceAddress, w.args
+}
+
+// bounceBatch reads rows of historical bounces.
+type bounceBatch struct {
+	rows  []bounce.Historical
+	known bounce.FactsReader
+
+	// One row is scanned into these, the same for every row: new variables would cost an allocation each.
+	dest              []any
+	h                 bounce.Historical
+	occurred, updated int64
+	provider, facts   pgtype.DriverBytes
+	reason            string
+}
+
+func newBounceBatch(n int) *bounceBatch {
+	b := &bounceBatch{rows: make([]bounce.Historical, 0, n), known: bounce.FactsReader{}}
+	b.dest = []any{&b.occurred, &b.h.ID, &b.provider, &b.h.ProviderEventID, &b.h.Recipient, &b.h.Class, &b.updated, &b.reason, &b.facts, &b.h.Address}
+	return b
+}
+
+func (b *bounceBatch) scan(r row) error {
+	if err := r.Scan(b.dest...); err != nil {
+		return err
+	}
+	h := b.h
+	h.OccurredAt, h.UpdatedAt, h.Provider, h.AccountNumbers = fromMicros(b.occurred), fromMicros(b.updated), b.name(), []string{}
+	if err := b.known.Read(b.facts, b.reason, &h); err != nil {
+		return err
+	}
+	b.rows = append(b.rows, h)
+	return nil
+}
+
+// name is the provider's name: that of the row before, nearly always.
+func (b *bounceBatch) name() provider.Name {
+	if n := len(b.rows); n > 0 && string(b.rows[n-1].Provider) == string(b.provider) {
+		return b.rows[n-1].Provider
+	}
+	return provider.Name(b.provider)
+}
+
+// addAccounts sets the account numbers of each bounce.
+func (v *view) addAccounts(ctx context.Context, rows []bounce.Historical) error {
+	some := int64(0)
+	err := v.one(ctx, &some, "SELECT 1 FROM accounts WHERE workspace_id = $1 LIMIT 1", v.ws)
+	if err != nil || some == 0 || len(rows) == 0 {
+		return err
+	}
+	addresses := make([]string, 0, len(rows))
+	for i := range rows {
+		if rows[i].Address != "" { // not erased
+			addresses = append(addresses, rows[i].Address)
+		}
+	}
+	slices.Sort(addresses)
+	numbers, err := v.accountNumbers(ctx, slices.Compact(addresses))
+	for i := range rows {
+		if of := numbers[rows[i].Address]; of != nil {
+			rows[i].AccountNumbers = slices.Clone(of)
+		}
+	}
+	return err
+}
+
+// total is the exact number of bounces chosen.
+func (q *bounceQuery) total(ctx context.Context) (n int64, err error) {
+	if q.ordinals == nil && !q.changes() {
+		head, whole, tail := q.days()
+		if n, err = q.sum(ctx, whole); err != nil {
+			return 0, err
+		}
+		for _, edge := range []stretch{head, tail} {
+			more, err := q.count(ctx, edge)
+			if err != nil {
+				return 0, err
+			}
+			n += more
+		}
+		return n, nil
+	}
+	var w where
+	q.where(&w, q.classes)
+	err = q.one(ctx, &n, "SELECT count(*) FROM historical_bounces b WHERE "+w.sql(), w.args...)
+	return n, err
+}
+
+// stretch of occurred_at: from <= at < to, in microseconds; n bounces are in it.
+type stretch struct{ from, to, n int64 }
+
+// dayMicros is a day of historical_counts.
+const dayMicros = int64(24 * time.Hour / time.Microsecond)
+
+// days are the whole days of the range, and what is left of it before and behind them.
+func (q *bounceQuery) days() (head, whole, tail stretch) {
+	from, to := (q.from+dayMicros-1)/dayMicros*dayMicros, q.to/dayMicros*dayMicros
+	if from > to {
+		return stretch{from: q.from, to: q.to}, stretch{}, stretch{}
+	}
+	return stretch{from: q.from, to: from}, stretch{from: from, to: to}, stretch{from: to, to: q.to}
+}
+
+// countsWhere chooses the counts of whole days.
+func (q *bounceQuery) countsWhere(days stretch) (w where) {
+	w.add("workspace_id = ? AND day >= ? AND day < ?", q.ws, days.from/dayMicros, days.to/dayMicros)
+	if q.classes != nil {
+		w.add("class = ANY (?)", q.classes)
+	}
+	return w
+}
+
+func (q *bounceQuery) sum(ctx context.Context, days stretch) (n int64, err error) {
+	w := q.countsWhere(days)
+	err = q.one(ctx, &n, "SELECT coalesce(sum(bounces), 0)::bigint FROM historical_counts WHERE "+w.sql(), w.args...)
+	return n, err
+}
+
+const countPlacesSQL = `SELECT count(*) FROM historical_bounces WHERE workspace_id = $1 AND class = ANY ($2) AND occurred_at >= $3 AND occurred_at < $4`
+
+// count is how many bounces of the classes are in a stretch.
+func (q *bounceQuery) count(ctx context.Context, s stretch) (n int64, err error) {
+	if s.from == s.to {
+		return 0, nil
+	}
+	classes := q.classes
+	if classes == nil {
+		classes = int64s(bounce.Classes)
+	}
+	err = q.one(ctx, &n, countPlacesSQL, q.ws, classes, s.from, s.to)
+	return n, err
+}
+
+// seek narrows the bounds by the counts, so that the page begins in the day at their near end, and says how many rows of it
+// come before.
+func (q *bounceQuery) seek(ctx context.Context) (skip int, err error) {
+	stretches, err := q.stretches(ctx)
+	if err != nil {
+		return 0, err
+	}
+	skip = q.Offset
+	for _, s := range stretches {
+		if int64(skip) >= s.n {
+			skip -= int(s.n)
+			continue
+		}
+		if q.desc() {
+			q.last.at = min(q.last.at, s.to)
+		} else {
+			q.first.at = max(q.first.at, s.from)
+		}
+		return skip, nil
+	}
+	q.last = q.first // there are not so many
+	return 0, nil
+}
+
+// stretches are the days that have rows, and the edges of the range, in the order asked.
+func (q *bounceQuery) stretches(ctx context.Context) (out []stretch, err error) {
+	head, whole, tail := q.days()
+	if head.n, err = q.count(ctx, head); err != nil {
+		return nil, err
+	}
+	out = append(out, head)
+	w := q.countsWhere(whole)
+	err = q.each(ctx, func(r row) error {
+		var day, n int64
+		err := r.Scan(&day, &n)
+		out = append(out, stretch{day * dayMicros, (day + 1) * dayMicros, n})
+		return err
+	}, "SELECT day, sum(bounces)::bigint FROM historical_counts WHERE "+w.sql()+" GROUP BY day ORDER BY day", w.args...)
+	if err != nil {
+		return nil, err
+	}
+	if tail.n, err = q.count(ctx, tail); err != nil {
+		return nil, err
+	}
+	out = append(out, tail)
+	slices.SortFunc(out, func(a, b stretch) int { return cmp.Compare(a.from, b.from) })
+	if q.desc() {
+		slices.Reverse(out)
+	}
+	return out, nil
+}

@@ -1,0 +1,281 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"monterey/internal/delivery"
+	"monterey/internal/ingest"
+)
+
+const (
+	fewWait       = 256         // up to so many deliveries are given in the order of arrival; above that workspace by workspace
+	maxWorkspaces = 64          // of how many workspaces one Peek gives something
+	avoidFor      = time.Second // how long a workspace is left to others that were seen to count it
+)
+
+// handedOut remembers what Peek has given: for the last item of each answer, all that led to it. An answer may be thrown away
+// and asked for again, so it counts as given only for who asks for what is behind it.
+type handedOut struct {
+	chains map[int64]*chain // by sequence number of the last item
+	order  []int64          // of chains; the oldest are forgotten
+}
+
+type chain struct {
+	before *chain
+	seqs   []int64
+}
+
+const maxChains = 128
+
+// until are the sequence numbers that were given up to the item after.
+func (h *handedOut) until(after *ingest.Item) (*chain, map[int64]bool) {
+	given := map[int64]bool{}
+	if after == nil {
+		return nil, given
+	}
+	_, seq := after.ID.Place()
+	c := h.chains[seq]
+	if c == nil { // forgotten: it is found out when it is counted
+		c = &chain{seqs: []int64{seq}}
+	}
+	for b := c; b != nil; b = b.before {
+		for _, seq := range b.seqs {
+			given[seq] = true
+		}
+	}
+	return c, given
+}
+
+func (h *handedOut) add(before *chain, keys []waitingKey) {
+	if len(keys) == 0 {
+		return
+	}
+	c := &chain{before: before, seqs: make([]int64, len(keys))}
+	for i, k := range keys {
+		c.seqs[i] = k.seq
+	}
+	last := c.seqs[len(keys)-1]
+	if h.chains == nil {
+		h.chains = map[int64]*chain{}
+	}
+	if h.chains[last] == nil {
+		h.order = append(h.order, last)
+	}
+	h.chains[last] = c
+	if len(h.order) > maxChains {
+		delete(h.chains, h.order[0])
+		h.order = h.order[1:]
+	}
+}
+
+// counted forgets what led to an item that is counted: batches are counted in the order in which they were given.
+func (h *handedOut) counted(last int64) {
+	if c := h.chains[last]; c != nil {
+		c.before, c.seqs = nil, nil
+	}
+}
+
+// waitingKey is what is to be known of a delivery to choose it.
+type waitingKey struct{ seq, ws, received, objects, bytes int64 }
+
+const waitingColumns = "seq, workspace_id, received_at, objects, bytes"
+
+func scanWaiting(r row) (k waitingKey, err error) {
+	err = r.Scan(&k.seq, &k.ws, &k.received, &k.objects, &k.bytes)
+	return k, err
+}
+
+func compareKeys(a, b waitingKey) int {
+	return cmp.Or(cmp.Compare(a.received, b.received), cmp.Compare(a.seq, b.seq))
+}
+
+// Peek implements ingest.Inbox. Of a backlog it gives the workspace whose oldest delivery has waited longest, and others only
+// where that one does not fill the answer: so several workers come to count different workspaces. What is behind an item is not
+// what has greater numbers, which become visible in any order, but what was not given on the way to it.
+func (s *Store) Peek(ctx context.Context, after *ingest.Item, maxObjects, maxBytes int) (items []ingest.Item, err error) {
+	in := s.inbox
+	in.mu.Lock()
+	before, given := in.handed.until(after)
+	in.mu.Unlock()
+	p := peeking{in: in, given: given, objects: int64(maxObjects), bytes: int64(maxBytes)}
+	err = s.read(ctx, "read inbox", func(tx pgx.Tx) error {
+		if err := p.choose(ctx, tx); err != nil {
+			return err
+		}
+		items, err = s.waitingItems(ctx, tx, p.chosen)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	in.mu.Lock()
+	in.handed.add(before, p.chosen)
+	in.mu.Unlock()
+	return items, nil
+}
+
+// peeking is the choice of what one Peek gives.
+type peeking struct {
+	in             *inbox
+	given          map[int64]bool
+	objects, bytes int64 // how much more is wanted
+	chosen         []waitingKey
+}
+
+func (p *peeking) full() bool { return p.objects <= 0 || p.bytes <= 0 }
+
+func (p *peeking) take(keys []waitingKey) {
+	for _, k := range keys {
+		if p.full() {
+			return
+		}
+		if !p.given[k.seq] {
+			p.chosen = append(p.chosen, k)
+			p.objects, p.bytes = p.objects-k.objects, p.bytes-k.bytes
+		}
+	}
+}
+
+func (p *peeking) choose(ctx context.Context, tx pgx.Tx) error {
+	few, err := query(ctx, tx, scanWaiting, "SELECT "+waitingColumns+" FROM inbox ORDER BY seq LIMIT $1", fewWait+1)
+	if err != nil || len(few) == 0 {
+		return err
+	}
+	avoided, err := p.in.avoided(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if len(few) <= fewWait {
+		few = slices.DeleteFunc(few, func(k waitingKey) bool { return avoided[k.ws] })
+		slices.SortFunc(few, compareKeys)
+		p.take(few)
+		return nil
+	}
+	heads, err := query(ctx, tx, scanHead, headsSQL)
+	if err != nil {
+		return err
+	}
+	heads = slices.DeleteFunc(heads, func(h head) bool { return avoided[h.ws] })
+	slices.SortFunc(heads, func(a, b head) int { return cmp.Compare(a.received, b.received) })
+	for _, h := range heads[:min(len(heads), maxWorkspaces)] {
+		if p.full() {
+			break
+		}
+		if err := p.chooseOf(ctx, tx, h.ws); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// head is when the oldest delivery of a workspace that waits was received.
+type head struct{ ws, received int64 }
+
+func scanHead(r row) (h head, err error) {
+	err = r.Scan(&h.ws, &h.received)
+	return h, err
+}
+
+// headsSQL jumps in the index from workspace to workspace.
+const headsSQL = `WITH RECURSIVE h (workspace_id, received_at) AS (
+	(SELECT workspace_id, received_at FROM inbox ORDER BY workspace_id, received_at LIMIT 1)
+	UNION ALL SELECT n.* FROM h CROSS JOIN LATERAL (SELECT i.workspace_id, i.received_at FROM inbox i WHERE i.workspace_id > h.workspace_id
+		ORDER BY i.workspace_id, i.received_at LIMIT 1) n)
+	SELECT * FROM h`
+
+// chooseOf takes the oldest of one workspace. It reads ever more of them at a time, as nobody knows how many are enough.
+func (p *peeking) chooseOf(ctx context.Context, tx pgx.Tx, ws int64) error {
+	var last waitingKey
+	for limit := len(p.given) + fewWait; !p.full(); limit *= 2 {
+		keys, err := query(ctx, tx, scanWaiting, "SELECT "+waitingColumns+` FROM inbox WHERE workspace_id = $1 AND (received_at, seq) > ($2, $3)
+			ORDER BY received_at, seq LIMIT $4`, ws, last.received, last.seq, limit)
+		if err != nil {
+			return err
+		}
+		p.take(keys)
+		if len(keys) < limit {
+			return nil
+		}
+		last = keys[len(keys)-1]
+	}
+	return nil
+}
+
+func scanNum(r row) (n int64, err error) {
+	err = r.Scan(&n)
+	return n, err
+}
+
+// avoided are the workspaces that are left to others.
+func (in *inbox) avoided(ctx context.Context, tx pgx.Tx) (map[int64]bool, error) {
+	held, err := query(ctx, tx, scanNum, locksSQL, lockCounting)
+	if err != nil {
+		return nil, err
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	out := map[int64]bool{}
+	for _, n := range held {
+		out[n] = !in.counting[n]
+	}
+	for n, until := range in.avoiding {
+		if time.Now().After(until) {
+			delete(in.avoiding, n)
+		} else {
+			out[n] = true
+		}
+	}
+	return out, nil
+}
+
+// avoid leaves workspaces to others for a while.
+func (in *inbox) avoid(nums []int64) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, n := range nums {
+		in.avoiding[n] = time.Now().Add(avoidFor)
+	}
+}
+
+// waitingItems reads what was chosen.
+func (s *Store) waitingItems(ctx context.Context, tx pgx.Tx, chosen []waitingKey) ([]ingest.Item, error) {
+	if len(chosen) == 0 {
+		return nil, nil
+	}
+	epoch, _, err := s.epoch(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	at := make(map[int64]int, len(chosen))
+	seqs := make([]int64, len(chosen))
+	items := make([]ingest.Item, len(chosen))
+	for i, k := range chosen {
+		at[k.seq], seqs[i] = i, k.seq
+		items[i].ID, items[i].ReceivedAt, items[i].Objects = delivery.IDOf(epoch, k.seq), fromMicros(k.received), int(k.objects)
+		if items[i].Workspace, err = s.workspaceID(ctx, tx, k.ws); err != nil {
+			return nil, err
+		}
+	}
+	connections := make([]int64, len(chosen))
+	_, err = query(ctx, tx, func(r row) (_ struct{}, err error) {
+		var seq, conn int64
+		var body []byte
+		err = r.Scan(&seq, &conn, &body)
+		items[at[seq]].Raw, connections[at[seq]] = body, conn
+		return struct{}{}, err
+	}, "SELECT seq, connection, body FROM inbox WHERE seq = ANY ($1)", seqs)
+	if err != nil {
+		return nil, err
+	}
+	for i, conn := range connections {
+		if items[i].Connection, err = s.connectionID(ctx, tx, conn); err != nil {
+			return nil, err
+		}
+	}
+	return items, nil
+}
