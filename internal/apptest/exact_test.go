@@ -100,9 +100,7 @@ func (x *exam) report(w oracle.World) {
 	}
 	group.Wait()
 	x.counted(last)
-	for _, c := range x.rows(x.get("/email-campaigns/", url.Values{"page_size": {"500"}})) {
-		x.ids[c["provider_campaign_id"].(string)] = c["id"].(string)
-	}
+	x.findCampaigns()
 	for _, c := range x.o.Campaigns() {
 		if x.ids[c] == "" {
 			x.own[c] = true
@@ -112,6 +110,13 @@ func (x *exam) report(w oracle.World) {
 	for i, r := range w.Runs {
 		x.create("/campaign-runs/", map[string]any{"campaign_id": x.ids[r.Campaign], "provider_run_id": fmt.Sprint("run ", i),
 			"started_at": zulu(r.Start), "sent": r.Sent, "delivered": r.Delivered})
+	}
+}
+
+// findCampaigns learns our ids of the provider's campaigns.
+func (x *exam) findCampaigns() {
+	for _, c := range x.rows(x.get("/email-campaigns/", url.Values{"page_size": {"500"}})) {
+		x.ids[c["provider_campaign_id"].(string)] = c["id"].(string)
 	}
 }
 
