@@ -35,7 +35,7 @@ func (p place) sqliteFile() string { return filepath.Join(p.dir, "monterey.db") 
 // open opens what is there, or makes it.
 func (p place) open(ctx context.Context) (store.Database, error) {
 	if p.url != "" {
-		s, err := postgres.OpenWith(ctx, postgres.Options{URL: p.url})
+		s, err := postgres.OpenWith(ctx, postgres.Options{URL: p.url, InboxBytes: 1 << 40})
 		if err != nil {
 			return nil, err
 		}
