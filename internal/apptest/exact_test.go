@@ -25,13 +25,17 @@ type exam struct {
 	own map[string]bool   // the provider's ids of campaigns that were registered here
 }
 
-// TestExact posts random worlds to the real program and compares every number that the API answers with brute force.
+// TestExact posts random worlds to the real program and compares every number that the API answers with brute force. Half of
+// them are enough for the second database: brute force takes most of the time.
 func TestExact(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			apptest.OnEach(t, func(t *testing.T, o apptest.Options) {
-				examine(&site{T: t, app: apptest.Start(t, o)}, seed)
-			})
+			test := func(t *testing.T, o apptest.Options) { examine(&site{T: t, app: apptest.Start(t, o)}, seed) }
+			if seed%2 == 0 {
+				test(t, apptest.Options{})
+			} else {
+				apptest.OnEach(t, test)
+			}
 		})
 	}
 }

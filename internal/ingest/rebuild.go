@@ -38,24 +38,35 @@ func Rebuild(ctx context.Context, s Store, c workspace.Caller) (d Drift, err err
 	if err != nil || !ok {
 		return d, err
 	}
+	step := func(f func(WorkspaceTx, *Drift) error) error {
+		var next Drift
+		err := s.Rewrite(ctx, c, func(tx WorkspaceTx) error {
+			next = d // what is found counts once, however often the transaction runs
+			return f(tx, &next)
+		})
+		if err == nil {
+			d = next
+		}
+		return err
+	}
 	for day := first; day <= last; day += rollup.DaySeconds {
 		for hour := day; hour < day+rollup.DaySeconds; hour += rollup.HourSeconds {
-			if err := s.Rewrite(ctx, c, func(tx WorkspaceTx) error { return rebuildHour(ctx, tx, hour, &d) }); err != nil {
+			if err := step(func(tx WorkspaceTx, d *Drift) error { return rebuildHour(ctx, tx, hour, d) }); err != nil {
 				return d, err
 			}
 		}
-		if err := s.Rewrite(ctx, c, func(tx WorkspaceTx) error { return rebuildWider(ctx, tx, rollup.Day, day, &d) }); err != nil {
+		if err := step(func(tx WorkspaceTx, d *Drift) error { return rebuildWider(ctx, tx, rollup.Day, day, d) }); err != nil {
 			return d, err
 		}
 		d.Days++
 	}
 	for week := rollup.Week.Bucket(first); week <= last; week += rollup.WeekSeconds {
-		if err := s.Rewrite(ctx, c, func(tx WorkspaceTx) error { return rebuildWider(ctx, tx, rollup.Week, week, &d) }); err != nil {
+		if err := step(func(tx WorkspaceTx, d *Drift) error { return rebuildWider(ctx, tx, rollup.Week, week, d) }); err != nil {
 			return d, err
 		}
 	}
 	for part := range slices.Chunk(append(ids, rollup.Workspace), foldChunk) {
-		if err := s.Rewrite(ctx, c, func(tx WorkspaceTx) error { return rebuildLifetimes(ctx, tx, part, &d) }); err != nil {
+		if err := step(func(tx WorkspaceTx, d *Drift) error { return rebuildLifetimes(ctx, tx, part, d) }); err != nil {
 			return d, err
 		}
 	}

@@ -42,7 +42,8 @@ type Inbox interface {
 	Arrived() <-chan struct{}
 }
 
-// Store is what counting needs of a driver.
+// Store is what counting needs of a driver. A database that gives up a transaction for the sake of another runs its function
+// again, which must therefore begin anew with all that it keeps.
 type Store interface {
 	Inbox
 	// IdentityKey is the key of a workspace's identities; it never changes.

@@ -20,11 +20,9 @@ import (
 )
 
 // IdentityKey implements ingest.Store. A deleted workspace has one too: what was accepted for it is still counted.
-func (s *Store) IdentityKey(ctx context.Context, ws workspace.ID) (key event.Key, err error) {
-	err = s.read(ctx, "identity key", func(tx pgx.Tx) error {
-		return tx.QueryRow(ctx, "SELECT identity_key FROM workspaces WHERE id = $1", ws).Scan((*[]byte)(&key))
-	})
-	return key, err
+func (s *Store) IdentityKey(ctx context.Context, ws workspace.ID) (event.Key, error) {
+	row, err := s.anyWorkspace(ctx, ws)
+	return row.key, err
 }
 
 // Connection implements ingest.Store.
@@ -99,20 +97,18 @@ func (s *Store) Count(ctx context.Context, items []ingest.Item, f func(ingest.Tx
 func (s *Store) workspaceNums(ctx context.Context, items []ingest.Item) (nums []int64, err error) {
 	seen := map[workspace.ID]bool{}
 	for i := range items {
-		seen[items[i].Workspace] = true
-	}
-	err = s.read(ctx, "workspaces", func(tx pgx.Tx) error {
-		for id := range seen {
-			num, err := s.anyWorkspace(ctx, tx, id)
-			if err != nil {
-				return err
-			}
-			nums = append(nums, num.num)
+		id := items[i].Workspace
+		if seen[id] {
+			continue
 		}
-		return nil
-	})
+		row, err := s.anyWorkspace(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		seen[id], nums = true, append(nums, row.num)
+	}
 	slices.Sort(nums)
-	return nums, err
+	return nums, nil
 }
 
 // claim makes this transaction the one that counts the items, and the only writer of their workspaces. Where another process
@@ -179,11 +175,7 @@ func (s *Store) TryRewrite(ctx context.Context, c workspace.Caller, f func(inges
 }
 
 func (s *Store) rewriteLocked(ctx context.Context, what string, c workspace.Caller, lock func(pgx.Tx, int64) error, f func(*workspaceTx) error) error {
-	var ws workspaceRow
-	err := s.read(ctx, what, func(tx pgx.Tx) (err error) {
-		ws, err = s.anyWorkspace(ctx, tx, c.Workspace())
-		return err
-	})
+	ws, err := s.anyWorkspace(ctx, c.Workspace())
 	if err != nil {
 		return err
 	}
@@ -221,10 +213,12 @@ func guard(f func() error) (err error) {
 }
 
 // anyWorkspace is what never changes of a workspace, of a deleted one too.
-func (s *Store) anyWorkspace(ctx context.Context, tx pgx.Tx, id workspace.ID) (workspaceRow, error) {
+func (s *Store) anyWorkspace(ctx context.Context, id workspace.ID) (workspaceRow, error) {
 	return cached(&s.mu, s.allNums, id, func() (row workspaceRow, err error) {
-		err = tx.QueryRow(ctx, "SELECT num, identity_key FROM workspaces WHERE id = $1", id).Scan(&row.num, &row.key)
-		return row, found(err, "workspace")
+		err = s.read(ctx, "workspace", func(tx pgx.Tx) error {
+			return found(tx.QueryRow(ctx, "SELECT num, identity_key FROM workspaces WHERE id = $1", id).Scan(&row.num, &row.key), "workspace")
+		})
+		return row, err
 	})
 }
 
@@ -252,7 +246,7 @@ func (t *countTx) workspace(ctx context.Context, ws workspace.ID) (*workspaceTx,
 	if w := t.byWorkspace[ws]; w != nil {
 		return w, nil
 	}
-	row, err := t.s.anyWorkspace(ctx, t.tx, ws)
+	row, err := t.s.anyWorkspace(ctx, ws) // known since it was locked
 	if err != nil {
 		return nil, err
 	}
@@ -260,7 +254,8 @@ func (t *countTx) workspace(ctx context.Context, ws workspace.ID) (*workspaceTx,
 	if err != nil {
 		return nil, err
 	}
-	w := &workspaceTx{view: newView(t.tx, row.num, now), t: t, key: row.key, found: map[recipient.Hash]recipient.Ordinal{}, linkNums: map[linkKey]int64{}}
+	w := &workspaceTx{view: newView(t.tx, row.num, now), t: t, key: row.key, found: map[recipient.Hash]recipient.Ordinal{}, linkNums: map[linkKey]int64{},
+		recovered: map[recoveredKey]map[int64]bool{}}
 	t.byWorkspace[ws] = w
 	return w, nil
 }
@@ -268,7 +263,7 @@ func (t *countTx) workspace(ctx context.Context, ws workspace.ID) (*workspaceTx,
 // kept lets the caches have what the transaction has made, now that it is committed.
 func (t *countTx) kept() {
 	for _, w := range t.byWorkspace {
-		t.s.recipients.add(w.ws, w.found)
+		t.s.recipients.Add(w.ws, w.found)
 	}
 }
 
@@ -279,8 +274,9 @@ type workspaceTx struct {
 	key   []byte                               // the workspace's identity key
 	found map[recipient.Hash]recipient.Ordinal // recipients that are not in the cache
 
-	linkNums map[linkKey]int64
-	ids      map[int64]campaign.ID // see campaignIDs
+	linkNums  map[linkKey]int64
+	ids       map[int64]campaign.ID           // see campaignIDs
+	recovered map[recoveredKey]map[int64]bool // see mayBeRecovered
 }
 
 func (w *workspaceTx) exec(ctx context.Context, text string, args ...any) (pgconn.CommandTag, error) {

@@ -72,17 +72,14 @@ func (w *workspaceTx) InsertEvents(ctx context.Context, events []event.Event, fr
 		c.updated[i], c.received[i] = micros(e.UpdatedAt), micros(e.ReceivedAt)
 		c.ips[i], c.facts[i] = e.Facts.IP, e.Facts.Other()
 	}
-	next := 0
 	var id event.ID
 	dest := []any{&id}
 	return inserted, w.each(ctx, func(r row) error {
 		if err := r.Scan(dest...); err != nil {
 			return err
 		}
-		for events[next].ID != id { // they come in the order of the array, which is sorted
-			next++
-		}
-		inserted[next] = true
+		i, _ := slices.BinarySearchFunc(c.ids, id, event.ID.Compare)
+		inserted[i] = true
 		return nil
 	}, insertEventsSQL, w.ws, c.ids, c.campaigns, c.ordinals, c.links, c.types, c.actors, c.classes, c.sources, c.updated, c.received, c.firstDelivery, c.ips, c.facts)
 }

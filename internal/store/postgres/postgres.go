@@ -70,10 +70,10 @@ type Options struct {
 	InboxBytes int64 // of bodies that wait, above which nothing more is accepted; default 8 GiB
 }
 
+var _ store.Store = (*Store)(nil)
+
 // Store is the database. It is safe for concurrent use.
 type Store struct {
-	store.Store // what is not written yet
-
 	now    func() time.Time // nil = the database's clock
 	pool   *pgxpool.Pool
 	direct *pgx.ConnConfig // see Options.Direct
@@ -84,7 +84,7 @@ type Store struct {
 
 	inbox      *inbox
 	turns      turns
-	recipients *recipientCache
+	recipients *recipient.Cache
 	packer     *delivery.Packer
 
 	mu             sync.Mutex
@@ -115,7 +115,7 @@ func OpenWith(ctx context.Context, opts Options) (*Store, error) {
 	}
 	s := &Store{now: opts.Now, times: usual, direct: cfg.ConnConfig.Copy(), nums: map[workspace.ID]workspaceRow{}, allNums: map[workspace.ID]workspaceRow{}, workspaceIDs: map[int64]workspace.ID{},
 		connectionIDs: map[int64]provider.ID{}, connectionNums: map[provider.ID]int64{}, epochNums: map[uint64]int64{},
-		recipients: &recipientCache{known: map[recipientKey]recipient.Ordinal{}}}
+		recipients: recipient.NewCache()}
 	if s.packer, err = delivery.NewPacker(); err != nil {
 		return nil, fmt.Errorf("postgres: open: %w", err)
 	}
