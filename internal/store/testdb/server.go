@@ -25,6 +25,8 @@ type Server struct {
 	dir  string   // where its commands are at home
 	log  string
 	args []string // of pg_ctl start
+
+	archive string
 }
 
 // ServerOptions of a Server; the zero options are good.
@@ -32,6 +34,9 @@ type ServerOptions struct {
 	Dir      string   // an empty folder for its data, which it will own; "" = one of its own
 	WALApart bool     // the log that it writes ahead is not with the data, but in a folder that only the server knows
 	Settings []string // more settings, name=value
+	Archives bool     // what it writes ahead is archived: see Backup
+
+	data string // of a backup, in place of a new database
 }
 
 // StartServer starts a PostgreSQL that ends with the test. Where none is installed the test is skipped, and with CI=true fails.
@@ -62,8 +67,14 @@ func StartServer(t testing.TB, o ServerOptions) *Server {
 	if o.WALApart {
 		initdb = append(initdb, "--waldir", filepath.Join(s.dir, "wal"))
 	}
-	if out, err := s.command("initdb", initdb...); err != nil {
+	if o.data != "" {
+		data = o.data
+	} else if out, err := s.command("initdb", initdb...); err != nil {
 		t.Fatalf("initdb: %v\n%s", err, out)
+	}
+	if o.Archives {
+		s.archive = s.ownFolder("")
+		o.Settings = append(o.Settings, "archive_mode=on", fmt.Sprintf("archive_command='cp %%p %s/%%f'", s.archive))
 	}
 	t.Cleanup(s.end)
 	for try := 1; ; try++ { // a port may be taken
