@@ -35,7 +35,11 @@ const (
 )
 
 func (p *program) taskEngine(store database, keys *provider.Keys, rate float64, log *slog.Logger) *taskEngine {
-	accounts := &campaigner.Accounts{Connections: store, Keys: keys, Limits: campaigner.NewLimits(rate, campaigner.DefaultAtOnce),
+	limits := campaigner.NewLimits(rate, campaigner.DefaultAtOnce)
+	if turns, several := store.(provider.Turns); several {
+		limits.Share(turns)
+	}
+	accounts := &campaigner.Accounts{Connections: store, Keys: keys, Limits: limits,
 		AllowPrivate: p.common.AllowPrivateProviders, Now: p.now}
 	history := &backfill.Backfill{Accounts: accounts, Bounces: store, Tasks: store, Now: p.now, Slice: jobs.Slice,
 		Together: 150 * time.Millisecond}

@@ -143,7 +143,7 @@ func (c *Client) refusal(res *http.Response) error {
 	switch {
 	case res.StatusCode == http.StatusTooManyRequests:
 		after := c.retryAfter(res, e.Message)
-		c.config.Limit.hold(c.config.Now().Add(after))
+		c.config.Limit.holdAll(res.Request.Context(), c.config.Now(), after)
 		return &passing{text: e.reason(), after: after}
 	case res.StatusCode == http.StatusRequestTimeout, res.StatusCode >= 500:
 		return &passing{text: e.reason(), after: c.retryAfter(res, "")}

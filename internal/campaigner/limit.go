@@ -19,8 +19,11 @@ const (
 
 // Limit bounds the requests to one account, by all jobs together. It may be used by many goroutines.
 type Limit struct {
-	rate  *rate.Limiter
-	slots chan struct{} // nil = any number at once
+	rate   *rate.Limiter
+	slots  chan struct{}  // nil = any number at once
+	shared provider.Turns // nil = no other process asks
+	id     provider.ID    // where shared
+	every  time.Duration  // where shared: the time from one turn to the next
 
 	mu    sync.Mutex
 	until time.Time // no request before: the provider said so
@@ -50,30 +53,47 @@ func (l *Limit) acquire(ctx context.Context, now func() time.Time, sleep sleeper
 			return nil, ctx.Err()
 		}
 	}
-	// The wait may have been prolonged by an answer that came in the meantime.
-	for {
-		pause := l.held().Sub(now())
-		if pause <= 0 {
-			break
-		}
-		if pause > most {
-			release()
-			return nil, &LaterError{After: pause, Cause: "campaigner: the account is over its limit of requests"}
-		}
-		if err := sleep(ctx, pause); err != nil {
-			release()
-			return nil, err
-		}
-	}
-	if err := l.turn(ctx, now(), sleep); err != nil {
+	if err := l.await(ctx, now, sleep, most); err != nil {
 		release()
 		return nil, err
 	}
 	return release, nil
 }
 
-// turn waits until the rate allows a request.
-func (l *Limit) turn(ctx context.Context, now time.Time, sleep sleeper) error {
+// await waits for the turn, and before for the end of what holds requests back, which may be prolonged in the meantime by the
+// answer to another one.
+func (l *Limit) await(ctx context.Context, now func() time.Time, sleep sleeper, most time.Duration) error {
+	for {
+		pause := l.held().Sub(now())
+		if pause <= 0 {
+			held, err := l.turn(ctx, now(), sleep)
+			if err != nil || held <= 0 {
+				return err
+			}
+			pause = held
+		}
+		if pause > most {
+			return &LaterError{After: pause, Cause: "campaigner: the account is over its limit of requests"}
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
+// turn waits until the rate allows a request; held is for how long another process lets none be made.
+func (l *Limit) turn(ctx context.Context, now time.Time, sleep sleeper) (held time.Duration, err error) {
+	if l.shared == nil {
+		return 0, l.ownTurn(ctx, now, sleep)
+	}
+	wait, held, err := l.shared.TakeTurn(ctx, l.id, l.every)
+	if err != nil || held > 0 {
+		return held, err
+	}
+	return 0, sleep(ctx, max(wait, 0))
+}
+
+func (l *Limit) ownTurn(ctx context.Context, now time.Time, sleep sleeper) error {
 	r := l.rate.ReserveN(now, 1)
 	pause := r.DelayFrom(now)
 	if pause <= 0 {
@@ -95,6 +115,14 @@ func (l *Limit) hold(until time.Time) {
 	}
 }
 
+// holdAll is hold for all processes.
+func (l *Limit) holdAll(ctx context.Context, now time.Time, during time.Duration) {
+	l.hold(now.Add(during))
+	if l.shared != nil {
+		_ = l.shared.HoldTurns(ctx, l.id, during) // the others are told by the provider then
+	}
+}
+
 func (l *Limit) held() time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -105,6 +133,7 @@ func (l *Limit) held() time.Time {
 type Limits struct {
 	perSecond float64
 	atOnce    int
+	shared    provider.Turns
 
 	mu sync.Mutex
 	of map[provider.ID]*Limit
@@ -115,6 +144,10 @@ func NewLimits(perSecond float64, atOnce int) *Limits {
 	return &Limits{perSecond: perSecond, atOnce: atOnce, of: make(map[provider.ID]*Limit)}
 }
 
+// Share lets other processes that do the same have a part of the rate, and hear of what holds requests back. How many requests
+// there are at once stays each process's own.
+func (l *Limits) Share(t provider.Turns) { l.shared = t }
+
 // Of is the connection's limit, the same one every time.
 func (l *Limits) Of(id provider.ID) *Limit {
 	l.mu.Lock()
@@ -122,6 +155,10 @@ func (l *Limits) Of(id provider.ID) *Limit {
 	limit := l.of[id]
 	if limit == nil {
 		limit = NewLimit(l.perSecond, l.atOnce)
+		limit.shared, limit.id = l.shared, id
+		if l.perSecond > 0 {
+			limit.every = time.Duration(float64(time.Second) / l.perSecond)
+		}
 		l.of[id] = limit
 	}
 	return limit

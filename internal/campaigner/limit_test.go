@@ -1,6 +1,8 @@
 package campaigner
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -122,4 +124,87 @@ func TestLimitOfClients(t *testing.T) {
 	if most.Load() != 2 || len(limit.slots) != 0 {
 		t.Errorf("%d requests at once, %d turns lost", most.Load(), len(limit.slots))
 	}
+}
+
+// turns are what processes share: as a store's, by their own clock.
+type turns struct {
+	mu         sync.Mutex
+	next, held time.Time
+	fails      error
+}
+
+func (s *turns) TakeTurn(_ context.Context, _ provider.ID, every time.Duration) (wait, held time.Duration, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if s.fails != nil || s.held.After(now) {
+		return 0, s.held.Sub(now), s.fails
+	}
+	if s.next.Before(now) {
+		s.next = now
+	}
+	wait = s.next.Sub(now)
+	s.next = s.next.Add(every)
+	return wait, 0, nil
+}
+
+func (s *turns) HoldTurns(_ context.Context, _ provider.ID, during time.Duration) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = time.Now().Add(during)
+	return nil
+}
+
+// Processes that share the turns stay together under the rate, and all keep still when one was told to.
+func TestLimitOfProcesses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared, id := &turns{}, provider.ID{UUID: uuid.UUID{1}}
+		var processes []*Limit
+		for range 3 {
+			l := NewLimits(DefaultRate, DefaultAtOnce)
+			l.Share(shared)
+			processes = append(processes, l.Of(id))
+		}
+		var mu sync.Mutex
+		var begun []time.Time
+		ask := func(l *Limit) {
+			release, err := l.acquire(t.Context(), time.Now, sleepFor, time.Minute)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer release()
+			mu.Lock()
+			begun = append(begun, time.Now())
+			mu.Unlock()
+		}
+		var wg sync.WaitGroup
+		for _, l := range processes {
+			for range 10 {
+				wg.Go(func() { ask(l) })
+			}
+		}
+		wg.Wait()
+		if took := begun[29].Sub(begun[0]); took != 29*time.Second/DefaultRate {
+			t.Errorf("30 requests took %v", took)
+		}
+
+		processes[0].holdAll(t.Context(), time.Now(), 20*time.Second)
+		start := time.Now()
+		ask(processes[1])
+		if took := time.Since(start); took != 20*time.Second {
+			t.Errorf("another process waited %v", took)
+		}
+		processes[2].holdAll(t.Context(), time.Now(), time.Hour)
+		_, err := processes[0].acquire(t.Context(), time.Now, sleepFor, time.Minute)
+		if later, ok := errors.AsType[*LaterError](err); !ok || later.After != time.Hour {
+			t.Errorf("held for an hour: %v", err)
+		}
+		shared.fails = errors.New("down")
+		for range DefaultAtOnce + 1 { // no place is lost
+			if _, err := processes[1].acquire(t.Context(), time.Now, sleepFor, time.Minute); !errors.Is(err, shared.fails) {
+				t.Errorf("without the store: %v", err)
+			}
+		}
+	})
 }

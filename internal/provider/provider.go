@@ -82,3 +82,12 @@ type Store interface {
 	// ConnectionByWebhook finds the connection whose webhook key has this MAC, in any workspace that was not deleted.
 	ConnectionByWebhook(ctx context.Context, mac []byte) (Connection, error)
 }
+
+// Turns lets several processes that ask one account do so in turns.
+type Turns interface {
+	// TakeTurn takes the next turn at the account of a connection, of which there is one every so often, and says how long it is
+	// until then. While requests are held back it takes none, and held is for how long they still are.
+	TakeTurn(ctx context.Context, id ID, every time.Duration) (wait, held time.Duration, err error)
+	// HoldTurns lets no turn be taken for so long from now; it shortens nothing.
+	HoldTurns(ctx context.Context, id ID, during time.Duration) error
+}

@@ -30,7 +30,7 @@ type accountImport struct {
 	ws      int64
 	id      uuid.UUID
 	replace bool
-	staged  int64 // unlike ones
+	parts   int // that are staged
 }
 
 // ImportAccounts implements account.Store.
@@ -82,15 +82,12 @@ func (i *accountImport) stage(ctx context.Context, entries iter.Seq2[account.Ent
 }
 
 func (i *accountImport) put(ctx context.Context, addresses, numbers []string) error {
-	var n int64
-	err := i.store.write(ctx, "stage accounts", func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `INSERT INTO staged_accounts (workspace_id, import, address, number)
-			SELECT $1, $2, * FROM unnest($3::text[], $4::text[]) ON CONFLICT DO NOTHING`, i.ws, i.id, addresses, numbers)
-		n = tag.RowsAffected()
+	i.parts++
+	return i.store.write(ctx, "stage accounts", func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, "INSERT INTO staged_accounts (workspace_id, import, part, addresses, numbers) VALUES ($1, $2, $3, $4, $5)",
+			i.ws, i.id, i.parts, addresses, numbers)
 		return err
 	})
-	i.staged += n
-	return err
 }
 
 // takeOver makes the directory what was staged, once no other import into the workspace does so.
@@ -118,31 +115,30 @@ func (i *accountImport) takeOver(ctx context.Context) (counts account.Counts, er
 	}
 }
 
-const (
-	addAccountsSQL = `INSERT INTO accounts (workspace_id, address, number) SELECT s.workspace_id, s.address, s.number FROM staged_accounts s
-		WHERE s.workspace_id = $1 AND s.import = $2 AND NOT EXISTS
-		(SELECT 1 FROM accounts a WHERE a.workspace_id = $1 AND a.address = s.address AND a.number = s.number)`
-	removeAccountsSQL = `DELETE FROM accounts a WHERE a.workspace_id = $1 AND NOT EXISTS
-		(SELECT 1 FROM staged_accounts s WHERE s.workspace_id = $1 AND s.import = $2 AND s.address = a.address AND s.number = a.number)`
-	unstageSQL = "DELETE FROM staged_accounts WHERE workspace_id = $1 AND import = $2"
-)
+// mergeAccountsSQL sees one snapshot throughout. The text of an array has no collation of ours.
+const mergeAccountsSQL = `WITH staged AS MATERIALIZED (
+		SELECT DISTINCT n.address COLLATE "C" AS address, n.number COLLATE "C" AS number
+		FROM staged_accounts s, unnest(s.addresses, s.numbers) AS n (address, number) WHERE s.workspace_id = $1 AND s.import = $2),
+	added AS (INSERT INTO accounts (workspace_id, address, number)
+		SELECT $1, s.address, s.number FROM staged s WHERE NOT EXISTS
+			(SELECT 1 FROM accounts a WHERE a.workspace_id = $1 AND a.address = s.address AND a.number = s.number)
+		ORDER BY s.address, s.number RETURNING 1),
+	removed AS (DELETE FROM accounts a WHERE $3 AND a.workspace_id = $1 AND NOT EXISTS
+			(SELECT 1 FROM staged s WHERE s.address = a.address AND s.number = a.number) RETURNING 1)
+	SELECT (SELECT count(*) FROM staged), (SELECT count(*) FROM added), (SELECT count(*) FROM removed)`
+
+const unstageSQL = "DELETE FROM staged_accounts WHERE workspace_id = $1 AND import = $2"
 
 func (i *accountImport) merge(ctx context.Context, tx pgx.Tx) (counts account.Counts, err error) {
-	if _, err := tx.Exec(ctx, "SET LOCAL statement_timeout = '30min'"); err != nil { // there may be millions
+	// There may be millions, and PostgreSQL does not know of those that are new: it would look through them for each other.
+	if _, err := tx.Exec(ctx, "SET LOCAL statement_timeout = '30min'; SET LOCAL enable_nestloop = off"); err != nil {
 		return counts, err
 	}
-	tag, err := tx.Exec(ctx, addAccountsSQL, i.ws, i.id)
-	if err != nil {
+	var staged int64
+	if err := tx.QueryRow(ctx, mergeAccountsSQL, i.ws, i.id, i.replace).Scan(&staged, &counts.Inserted, &counts.Removed); err != nil {
 		return counts, err
 	}
-	counts.Inserted = tag.RowsAffected()
-	counts.Unchanged = i.staged - counts.Inserted
-	if i.replace {
-		if tag, err = tx.Exec(ctx, removeAccountsSQL, i.ws, i.id); err != nil {
-			return counts, err
-		}
-		counts.Removed = tag.RowsAffected()
-	}
+	counts.Unchanged = staged - counts.Inserted
 	_, err = tx.Exec(ctx, unstageSQL, i.ws, i.id)
 	return counts, err
 }

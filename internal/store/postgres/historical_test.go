@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -496,4 +498,41 @@ func (h *histories) withBounceQuery(t rapid.TB, p bounce.ListParams, fn func(pgx
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Two processes put pages that overlap at once: every bounce is there once, and counts and causes are right.
+func TestHistoryOfTwoProcesses(t *testing.T) {
+	h := newHistories(t, 5)
+	stores := []*Store{h.Store, openStore(t, h.pool.Config().ConnString(), h.now)}
+	pages := make([][]bounce.Historical, 12)
+	ids := map[string]bool{}
+	for n := range pages {
+		for range 150 {
+			b := h.random(h.rnd, 400)
+			ids[b.ProviderEventID], pages[n] = true, append(pages[n], b)
+		}
+	}
+	var putting sync.WaitGroup
+	var inserted atomic.Int64
+	for n := range stores {
+		putting.Go(func() {
+			for _, page := range pages {
+				got, err := stores[n].PutBounces(t.Context(), h.caller, provider.Campaigner, page)
+				if err != nil {
+					t.Error(err)
+				}
+				inserted.Add(int64(got.Inserted))
+			}
+		})
+	}
+	putting.Wait()
+	list, err := h.ListBounces(t.Context(), h.caller, bounce.ListParams{Limit: 1000})
+	if err != nil || len(list.Items) != len(ids) || inserted.Load() != int64(len(ids)) || list.Total != int64(len(ids)) {
+		t.Fatalf("%d are there, %d of %d were inserted, total %d: %v", len(list.Items), inserted.Load(), len(ids), list.Total, err)
+	}
+	for _, b := range list.Items {
+		h.stored[b.ProviderEventID] = b
+	}
+	h.checkCauses(t)
+	h.checkCounts(t)
 }

@@ -118,7 +118,11 @@ func (l list[T]) order(p page.Params) (string, error) {
 	if desc {
 		direction = " DESC"
 	}
-	return fmt.Sprintf(" ORDER BY %s%s NULLS LAST, %s%s", by, direction, l.id, direction), nil
+	nulls := ""
+	if strings.HasPrefix(by, "nullif(") { // to say it of what is never NULL would keep PostgreSQL from reading an index backwards
+		nulls = " NULLS LAST"
+	}
+	return fmt.Sprintf(" ORDER BY %s%s%s, %s%s", by, direction, nulls, l.id, direction), nil
 }
 
 // contains says whether any of the texts contains the part, case ignored, in whatever locale the database has.

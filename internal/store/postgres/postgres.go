@@ -70,10 +70,10 @@ type Options struct {
 	InboxBytes int64 // of bodies that wait, above which nothing more is accepted; default 8 GiB
 }
 
+var _ store.Store = (*Store)(nil)
+
 // Store is the database. It is safe for concurrent use.
 type Store struct {
-	store.Store // what is not written yet
-
 	now    func() time.Time // nil = the database's clock
 	pool   *pgxpool.Pool
 	direct *pgx.ConnConfig // see Options.Direct

@@ -57,6 +57,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		"Suppressions":      testSuppressions,
 		"Task":              testTask,
 		"TaskEnded":         testTaskEnded,
+		"Comparisons":       testComparisons,
 		"ListTasks":         testListTasks,
 		"Schedules":         testSchedules,
 		"AccountSchedule":   testAccountSchedule,

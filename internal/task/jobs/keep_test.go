@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 // database is what others see of the jobs.
 type database struct {
+	mu    sync.Mutex
 	noted map[Attempt]time.Time
 	lost  []int64
 	down  bool
@@ -21,16 +23,32 @@ type database struct {
 }
 
 func (d *database) keep(ctx context.Context, running []Attempt) ([]int64, error) {
-	if d.down && d.hangs {
-		<-ctx.Done()
-	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.down {
+		if d.hangs {
+			d.mu.Unlock()
+			<-ctx.Done()
+			d.mu.Lock()
+		}
 		return nil, errors.New("down")
 	}
 	for _, j := range running {
 		d.noted[j] = time.Now()
 	}
 	return d.lost, nil
+}
+
+func (d *database) set(down bool, lost ...int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.down, d.lost = down, lost
+}
+
+func (d *database) last(id int64, attempt int) time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.noted[Attempt{id, attempt}]
 }
 
 func job(id int64, attempt int) *river.Job[Job] {
@@ -58,10 +76,8 @@ func TestKeepNotesWhatRuns(t *testing.T) {
 	d := &database{}
 	keeping(t, d, func(a, b context.Context, endA func()) {
 		time.Sleep(time.Minute)
-		for _, j := range []Attempt{{1, 1}, {2, 5}} {
-			if since := time.Since(d.noted[j]); since > keepEvery {
-				t.Errorf("%v was noted %s ago", j, since)
-			}
+		if a, b := time.Since(d.last(1, 1)), time.Since(d.last(2, 5)); a > keepEvery || b > keepEvery {
+			t.Errorf("they were noted %s and %s ago", a, b)
 		}
 		if a.Err() != nil || b.Err() != nil {
 			t.Error("a job ended by itself")
@@ -69,8 +85,8 @@ func TestKeepNotesWhatRuns(t *testing.T) {
 		endA()
 		ended := time.Now()
 		time.Sleep(time.Minute)
-		if d.noted[Attempt{1, 1}].After(ended) || time.Since(d.noted[Attempt{2, 5}]) > keepEvery {
-			t.Errorf("one job ended: %v", d.noted)
+		if d.last(1, 1).After(ended) || time.Since(d.last(2, 5)) > keepEvery {
+			t.Errorf("one job ended: noted at %s and %s", d.last(1, 1), d.last(2, 5))
 		}
 	})
 }
@@ -78,7 +94,7 @@ func TestKeepNotesWhatRuns(t *testing.T) {
 func TestKeepEndsWhatIsLost(t *testing.T) {
 	d := &database{}
 	keeping(t, d, func(a, b context.Context, _ func()) {
-		d.lost = []int64{2}
+		d.set(false, 2)
 		time.Sleep(keepEvery)
 		if a.Err() != nil || !errors.Is(context.Cause(b), errLost) {
 			t.Errorf("one is another's: %v, %v", a.Err(), context.Cause(b))
@@ -91,15 +107,15 @@ func TestKeepGivesUpInTime(t *testing.T) {
 	for _, hangs := range []bool{false, true} {
 		d := &database{hangs: hangs}
 		keeping(t, d, func(a, b context.Context, _ func()) {
-			d.down = true
+			d.set(true)
 			time.Sleep(giveUp - keepEvery - time.Second)
-			d.down = false
+			d.set(false)
 			time.Sleep(2 * keepEvery)
 			if a.Err() != nil || b.Err() != nil {
 				t.Fatal("given up too soon")
 			}
-			last := d.noted[Attempt{1, 1}]
-			d.down = true
+			last := d.last(1, 1)
+			d.set(true)
 			<-a.Done()
 			if took := time.Since(last); took > Abandoned-time.Second || !errors.Is(context.Cause(a), errLost) {
 				t.Errorf("given up %s after the last note, by %v", took, context.Cause(a))

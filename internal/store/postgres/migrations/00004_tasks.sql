@@ -28,5 +28,12 @@ CREATE TABLE schedules (
     PRIMARY KEY (workspace_id, of)
 );
 
+-- When the accounts of connections may be asked next by any of the processes that do tasks.
+CREATE TABLE turns (
+    connection uuid   NOT NULL PRIMARY KEY,
+    next_at    bigint NOT NULL, -- the first turn that nobody has taken
+    held_until bigint NOT NULL  -- the provider wants no request before
+) WITH (fillfactor = 50);
+
 -- +goose Down
 SELECT 1; -- migrations only grow
