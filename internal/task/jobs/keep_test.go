@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 // database is what others see of the jobs.
 type database struct {
+	mu    sync.Mutex
 	noted map[Attempt]time.Time
 	lost  []int64
 	down  bool
@@ -21,16 +23,34 @@ type database struct {
 }
 
 func (d *database) keep(ctx context.Context, running []Attempt) ([]int64, error) {
-	if d.down && d.hangs {
-		<-ctx.Done()
-	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.down {
+		if d.hangs {
+			d.mu.Unlock()
+			<-ctx.Done()
+			d.mu.Lock()
+		}
 		return nil, errors.New("down")
 	}
 	for _, j := range running {
 		d.noted[j] = time.Now()
 	}
 	return d.lost, nil
+}
+
+// at is when a job was noted last.
+func (d *database) at(j Attempt) time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.noted[j]
+}
+
+// change changes what the database says from now on.
+func (d *database) change(f func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f()
 }
 
 func job(id int64, attempt int) *river.Job[Job] {
@@ -59,7 +79,7 @@ func TestKeepNotesWhatRuns(t *testing.T) {
 	keeping(t, d, func(a, b context.Context, endA func()) {
 		time.Sleep(time.Minute)
 		for _, j := range []Attempt{{1, 1}, {2, 5}} {
-			if since := time.Since(d.noted[j]); since > keepEvery {
+			if since := time.Since(d.at(j)); since > keepEvery {
 				t.Errorf("%v was noted %s ago", j, since)
 			}
 		}
@@ -69,8 +89,8 @@ func TestKeepNotesWhatRuns(t *testing.T) {
 		endA()
 		ended := time.Now()
 		time.Sleep(time.Minute)
-		if d.noted[Attempt{1, 1}].After(ended) || time.Since(d.noted[Attempt{2, 5}]) > keepEvery {
-			t.Errorf("one job ended: %v", d.noted)
+		if one, other := d.at(Attempt{1, 1}), d.at(Attempt{2, 5}); one.After(ended) || time.Since(other) > keepEvery {
+			t.Errorf("one job ended: it was noted at %v, the other at %v", one, other)
 		}
 	})
 }
@@ -78,7 +98,7 @@ func TestKeepNotesWhatRuns(t *testing.T) {
 func TestKeepEndsWhatIsLost(t *testing.T) {
 	d := &database{}
 	keeping(t, d, func(a, b context.Context, _ func()) {
-		d.lost = []int64{2}
+		d.change(func() { d.lost = []int64{2} })
 		time.Sleep(keepEvery)
 		if a.Err() != nil || !errors.Is(context.Cause(b), errLost) {
 			t.Errorf("one is another's: %v, %v", a.Err(), context.Cause(b))
@@ -91,15 +111,15 @@ func TestKeepGivesUpInTime(t *testing.T) {
 	for _, hangs := range []bool{false, true} {
 		d := &database{hangs: hangs}
 		keeping(t, d, func(a, b context.Context, _ func()) {
-			d.down = true
+			d.change(func() { d.down = true })
 			time.Sleep(giveUp - keepEvery - time.Second)
-			d.down = false
+			d.change(func() { d.down = false })
 			time.Sleep(2 * keepEvery)
 			if a.Err() != nil || b.Err() != nil {
 				t.Fatal("given up too soon")
 			}
-			last := d.noted[Attempt{1, 1}]
-			d.down = true
+			last := d.at(Attempt{1, 1})
+			d.change(func() { d.down = true })
 			<-a.Done()
 			if took := time.Since(last); took > Abandoned-time.Second || !errors.Is(context.Cause(a), errLost) {
 				t.Errorf("given up %s after the last note, by %v", took, context.Cause(a))
