@@ -131,7 +131,10 @@ func (s *Store) claim(ctx context.Context, tx pgx.Tx, nums []int64, items []inge
 	}
 	seqs := make([]int64, len(items))
 	for i := range items {
-		_, seqs[i] = items[i].ID.Place()
+		var err error
+		if seqs[i], err = s.waitingSeq(ctx, tx, items[i].ID); err != nil {
+			return err
+		}
 	}
 	tag, err := tx.Exec(ctx, "DELETE FROM inbox WHERE seq = ANY ($1)", seqs)
 	if err == nil && tag.RowsAffected() != int64(len(items)) {
