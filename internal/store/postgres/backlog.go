@@ -82,11 +82,3 @@ func (in *inbox) grow(by int64) {
 	defer in.mu.Unlock()
 	in.backlog.bytes = max(0, in.backlog.bytes+by)
 }
-
-// Backlog is about how many bytes of bodies wait to be counted.
-func (s *Store) Backlog() int64 {
-	_ = s.inbox.measure(context.Background()) // the last figure must do
-	s.inbox.mu.Lock()
-	defer s.inbox.mu.Unlock()
-	return s.inbox.backlog.bytes
-}

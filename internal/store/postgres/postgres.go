@@ -115,9 +115,9 @@ func OpenWith(ctx context.Context, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{now: opts.Now, times: usual, direct: cfg.ConnConfig.Copy(), nums: map[workspace.ID]workspaceRow{}, allNums: map[workspace.ID]workspaceRow{}, workspaceIDs: map[int64]workspace.ID{},
-		connectionIDs: map[int64]provider.ID{}, connectionNums: map[provider.ID]int64{}, epochNums: map[uint64]int64{}, epochs: map[int64]uint64{},
-		recipients: recipient.NewCache()}
+	s := &Store{now: opts.Now, times: usual, direct: cfg.ConnConfig.Copy(), nums: map[workspace.ID]workspaceRow{}, allNums: map[workspace.ID]workspaceRow{},
+		workspaceIDs: map[int64]workspace.ID{}, connectionIDs: map[int64]provider.ID{}, connectionNums: map[provider.ID]int64{},
+		epochNums: map[uint64]int64{}, epochs: map[int64]uint64{}, recipients: recipient.NewCache()}
 	if s.packer, err = delivery.NewPacker(); err != nil {
 		return nil, fmt.Errorf("postgres: open: %w", err)
 	}
