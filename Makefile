@@ -36,7 +36,7 @@ drift:
 	$(GO) test -count=1 -run Golden ./...
 
 # What many goroutines touch. The whole program under the detector takes far longer than everything else together.
-RACE = ./internal/auth ./internal/backfill ./internal/campaigner ./internal/ingest ./internal/loadgen ./internal/recovery
+RACE = ./internal/auth ./internal/backfill ./internal/campaigner ./internal/ingest ./internal/loadgen ./internal/recovery ./internal/task/jobs
 
 race:
 	$(GO) test -race -short -timeout 12m $(RACE)

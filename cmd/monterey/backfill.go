@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"os"
 	"time"
-
-	"github.com/mattn/go-isatty"
 
 	"monterey/internal/fault"
 	"monterey/internal/provider"
@@ -54,7 +51,7 @@ func (c *backfillCommand) Run(ctx context.Context, p *program) error {
 	}
 	show := p.progress()
 	t, err := c.do(ctx, p, store, caller, params, show)
-	show.end()
+	show.end(t.Status == task.Succeeded)
 	if err != nil {
 		return err
 	}
@@ -158,7 +155,7 @@ func (p *program) watch(ctx context.Context, store database, c workspace.Caller,
 		if err != nil {
 			return t, err
 		}
-		show.at(t)
+		show.at(taskStage(t))
 		if t.Status.Ended() {
 			return t, nil
 		}
@@ -183,12 +180,9 @@ func (p *program) watch(ctx context.Context, store database, c workspace.Caller,
 	}
 }
 
-// progress is a bar on a terminal, else lines.
-func (p *program) progress() progress {
-	if f, ok := p.stderr.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
-		return newBar(f)
-	}
-	return &lines{p: p}
+// taskStage is how far a task is.
+func taskStage(t task.Task) stage {
+	return stage{what: fmt.Sprint("page ", t.Progress.Pages), done: t.Progress.Fetched, total: t.Progress.Total, last: t.Status.Ended()}
 }
 
 func (p *program) reportBackfill(t task.Task) error {

@@ -30,6 +30,7 @@ var layers = []layer{
 	{in: []string{"httpapi", "web"}, may: slices.Concat(nouns, []string{"auth", "ingest", "httpapi", "web"}), outside: noSQL},
 	{in: []string{"store/sqlite", "store/postgres"}, may: slices.Concat(nouns, []string{"ingest", "store"}), outside: []string{"net/http"}},
 	{in: []string{"store/eventlist"}, may: nouns, outside: noun},
+	{in: []string{"store/transfer"}, may: slices.Concat(nouns, []string{"ingest", "store"}), outside: []string{"net/http"}},
 	{in: []string{"store", "store/storetest"}, may: slices.Concat(nouns, []string{"ingest", "store"})},
 	{in: []string{"loadgen"}, may: slices.Concat(nouns, []string{"campaigner"}), outside: noSQL},
 	{in: []string{"oracle"}, may: nouns, outside: noSQL},

@@ -78,6 +78,7 @@ type grammar struct {
 	Loadgen       loadgenCommand       `cmd:"" help:"Post generated webhooks as fast as the server takes them, and measure."`
 	Recount       recountCommand       `cmd:"" help:"Work all rollups out anew from the events and report where they differed."`
 	Redecode      redecodeCommand      `cmd:"" help:"Read the deliveries of a workspace again from their raw bodies, after a mistaken mapping."`
+	Copy          copyCommand          `cmd:"" help:"Copy everything from SQLite into an empty PostgreSQL database; running it again goes on after an interrupt."`
 	Backup        backupCommand        `cmd:"" help:"Write everything into one file, while a server may be running."`
 	Restore       restoreCommand       `cmd:"" help:"Put a backup back."`
 	Doctor        doctorCommand        `cmd:"" help:"Look at everything and say what is wrong and what to do."`

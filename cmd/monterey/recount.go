@@ -47,9 +47,7 @@ func (c *recountCommand) Run(ctx context.Context, p *program) error {
 		if err != nil {
 			return fmt.Errorf("recount %s (%s): %w", w.ID, w.Name, err)
 		}
-		for _, k := range d.First {
-			p.say("%s: campaign %s, span %d, bucket %d did not equal its events; it does now", w.Name, k.Campaign, k.Span, k.Bucket)
-		}
+		p.sayDrift(w, d)
 		all = append(all, recounted{w.ID.String(), d.Days, d.Rows, d.Drifted})
 		drifted += d.Drifted
 	}
@@ -61,6 +59,13 @@ func (c *recountCommand) Run(ctx context.Context, p *program) error {
 		Drifted    int         `json:"drifted"`
 		Workspaces []recounted `json:"workspaces"`
 	}{drifted, all}, table(rows))
+}
+
+// sayDrift names the first rows that a recount has put right.
+func (p *program) sayDrift(w workspace.Workspace, d ingest.Drift) {
+	for _, k := range d.First {
+		p.say("%s: campaign %s, span %d, bucket %d did not equal its events; it does now", w.Name, k.Campaign, k.Span, k.Bucket)
+	}
 }
 
 func (c *recountCommand) workspaces(ctx context.Context, store database) ([]workspace.Workspace, error) {

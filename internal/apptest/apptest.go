@@ -102,6 +102,28 @@ func New(t testing.TB, o Options) *App {
 	return a
 }
 
+// Beside starts another server on the App's database and workspace, in a role: one of several processes. What the options leave
+// out is as the App has it; they may name another way to the database. It ends with the test.
+func (a *App) Beside(role string, o Options) *App {
+	a.t.Helper()
+	if o.Database == "" {
+		o.Database = a.options.Database
+	}
+	if o.Env == nil {
+		o.Env = a.options.Env
+	}
+	o.Binary, o.Dir, o.Args = a.options.Binary, a.Dir, append([]string{"--role", role, "--no-migrate"}, o.Args...)
+	b := New(a.t, o)
+	b.Workspace, b.Token = a.Workspace, a.Token
+	b.Serve()
+	return b
+}
+
+// In is the App's server as it runs now, asked about another workspace.
+func (a *App) In(workspace, token string) *App {
+	return &App{Dir: a.Dir, URL: a.URL, MetricsURL: a.MetricsURL, Workspace: workspace, Token: token, Client: a.Client, t: a.t, options: a.options}
+}
+
 // Serve starts the server and returns once it answers.
 func (a *App) Serve() {
 	a.t.Helper()
@@ -157,6 +179,23 @@ func (a *App) Stop() {
 		<-a.exited
 	}
 	a.cmd = nil
+}
+
+// Freeze stops the server as it is (SIGSTOP), as a machine that hangs does, until it is thawed: it neither works nor answers, and
+// its connections stay.
+func (a *App) Freeze() {
+	a.t.Helper()
+	if err := a.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+// Thaw lets a frozen server go on.
+func (a *App) Thaw() {
+	a.t.Helper()
+	if err := a.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		a.t.Fatal(err)
+	}
 }
 
 // Kill ends the server with SIGKILL, if it runs.

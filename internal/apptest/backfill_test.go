@@ -282,49 +282,51 @@ func (c *command) end() int {
 }
 
 // TestBackfillCommand: beside a server and without one it reads all, shows how far it is, and goes on after Ctrl-C.
-func TestBackfillCommand(t *testing.T) { apptest.OnEach(t, testBackfillCommand) }
-
-func testBackfillCommand(t *testing.T, o apptest.Options) {
+func TestBackfillCommand(t *testing.T) {
 	for _, serve := range []bool{false, true} {
 		t.Run(fmt.Sprintf("server %v", serve), func(t *testing.T) {
-			e := newEDAPI(t, 5000, campaignersim.SmallPages)
-			app := backfilled(t, o, e, serve)
-			e.holdAfter(20)
-			c := startBackfill(t, app, "--full")
-			for end := time.Now().Add(20 * time.Second); e.waiting.Load() == 0 || !strings.Contains(c.err.String(), "page 20:"); time.Sleep(time.Millisecond) {
-				if time.Now().After(end) {
-					t.Fatalf("it does not ask, or does not say how far it is: %s", c.err.String())
-				}
-			}
-			if err := c.Process.Signal(syscall.SIGINT); err != nil {
-				t.Fatal(err)
-			}
-			if code := c.end(); code != 1 || !strings.Contains(c.err.String(), "run it again to go on") || !strings.Contains(c.err.String(), "page ") ||
-				strings.Contains(c.err.String(), "\x1b") || !strings.HasPrefix(c.out.String(), "cancelled: ") {
-				t.Errorf("exit %d: %q, %q", code, c.out.String(), c.err.String())
-			}
-			for end := time.Now().Add(20 * time.Second); e.waiting.Load() > 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
-			} // until the work that was cancelled no longer waits for its page
-			e.letGo()
-			before := e.asked.Load()
-			c = startBackfill(t, app, "--full", "--json")
-			code := c.end()
-			var got struct {
-				ID, Status string
-				Progress   struct{ Fetched, Inserted, Pages, Total int64 }
-			}
-			if err := json.Unmarshal([]byte(c.out.String()), &got); err != nil || code != 0 || got.Status != "succeeded" || got.Progress.Inserted != int64(len(e.history())) {
-				t.Fatalf("exit %d: %v: %s%s", code, err, c.out.String(), c.err.String())
-			}
-			if asked := e.asked.Load() - before; got.Progress.Pages < asked+15 {
-				t.Errorf("it asked for %d pages of %d after the first 20 were read", asked, got.Progress.Pages)
-			}
-			if !serve {
-				app.Serve()
-			}
-			checkHistory(t, app, e)
+			apptest.OnEach(t, func(t *testing.T, o apptest.Options) { testBackfillCommand(t, o, serve) })
 		})
 	}
+}
+
+func testBackfillCommand(t *testing.T, o apptest.Options, serve bool) {
+	e := newEDAPI(t, 5000, campaignersim.SmallPages)
+	app := backfilled(t, o, e, serve)
+	e.holdAfter(20)
+	c := startBackfill(t, app, "--full")
+	for end := time.Now().Add(20 * time.Second); e.waiting.Load() == 0 || !strings.Contains(c.err.String(), "page 20:"); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("it does not ask, or does not say how far it is: %s", c.err.String())
+		}
+	}
+	if err := c.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if code := c.end(); code != 1 || !strings.Contains(c.err.String(), "run it again to go on") || !strings.Contains(c.err.String(), "page ") ||
+		strings.Contains(c.err.String(), "\x1b") || !strings.HasPrefix(c.out.String(), "cancelled: ") {
+		t.Errorf("exit %d: %q, %q", code, c.out.String(), c.err.String())
+	}
+	for end := time.Now().Add(20 * time.Second); e.waiting.Load() > 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	} // until the work that was cancelled no longer waits for its page
+	e.letGo()
+	before := e.asked.Load()
+	c = startBackfill(t, app, "--full", "--json")
+	code := c.end()
+	var got struct {
+		ID, Status string
+		Progress   struct{ Fetched, Inserted, Pages, Total int64 }
+	}
+	if err := json.Unmarshal([]byte(c.out.String()), &got); err != nil || code != 0 || got.Status != "succeeded" || got.Progress.Inserted != int64(len(e.history())) {
+		t.Fatalf("exit %d: %v: %s%s", code, err, c.out.String(), c.err.String())
+	}
+	if asked := e.asked.Load() - before; got.Progress.Pages < asked+15 {
+		t.Errorf("it asked for %d pages of %d after the first 20 were read", asked, got.Progress.Pages)
+	}
+	if !serve {
+		app.Serve()
+	}
+	checkHistory(t, app, e)
 }
 
 // TestBackfillCommandKilled: what a killed command has begun, the next one finishes.

@@ -25,13 +25,17 @@ type exam struct {
 	own map[string]bool   // the provider's ids of campaigns that were registered here
 }
 
-// TestExact posts random worlds to the real program and compares every number that the API answers with brute force.
+// TestExact posts random worlds to the real program and compares every number that the API answers with brute force. Half of
+// them are enough for the second database: brute force takes most of the time.
 func TestExact(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			apptest.OnEach(t, func(t *testing.T, o apptest.Options) {
-				examine(&site{T: t, app: apptest.Start(t, o)}, seed)
-			})
+			test := func(t *testing.T, o apptest.Options) { examine(&site{T: t, app: apptest.Start(t, o)}, seed) }
+			if seed%2 == 0 {
+				test(t, apptest.Options{})
+			} else {
+				apptest.OnEach(t, test)
+			}
 		})
 	}
 }
@@ -100,9 +104,7 @@ func (x *exam) report(w oracle.World) {
 	}
 	group.Wait()
 	x.counted(last)
-	for _, c := range x.rows(x.get("/email-campaigns/", url.Values{"page_size": {"500"}})) {
-		x.ids[c["provider_campaign_id"].(string)] = c["id"].(string)
-	}
+	x.findCampaigns()
 	for _, c := range x.o.Campaigns() {
 		if x.ids[c] == "" {
 			x.own[c] = true
@@ -112,6 +114,13 @@ func (x *exam) report(w oracle.World) {
 	for i, r := range w.Runs {
 		x.create("/campaign-runs/", map[string]any{"campaign_id": x.ids[r.Campaign], "provider_run_id": fmt.Sprint("run ", i),
 			"started_at": zulu(r.Start), "sent": r.Sent, "delivered": r.Delivered})
+	}
+}
+
+// findCampaigns learns our ids of the provider's campaigns.
+func (x *exam) findCampaigns() {
+	for _, c := range x.rows(x.get("/email-campaigns/", url.Values{"page_size": {"500"}})) {
+		x.ids[c["provider_campaign_id"].(string)] = c["id"].(string)
 	}
 }
 

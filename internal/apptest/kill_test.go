@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -25,11 +28,40 @@ type feed struct {
 
 	mu    sync.Mutex
 	acked map[string]bool
+	tally tally
+}
+
+// tally counts answers by what they are. A server in trouble may answer 503, saying when to come back; nothing else.
+type tally map[string]int
+
+const refused = "503 with Retry-After"
+
+func (n tally) add(a apptest.Answer, err error) {
+	kind := strconv.Itoa(a.Status)
+	switch {
+	case err != nil:
+		kind = "broken"
+	case a.Status == http.StatusServiceUnavailable && a.Header.Get("Retry-After") != "":
+		kind = refused
+	}
+	n[kind]++
+}
+
+// check fails the test for answers that are neither of these kinds nor expected ones.
+func (n tally) check(t *testing.T, kinds ...string) {
+	t.Helper()
+	for kind, times := range n {
+		if !slices.Contains(kinds, kind) {
+			t.Errorf("%d times the answer is %s", times, kind)
+		}
+	}
 }
 
 const feeders = 16
 
-func newFeed(app *apptest.App) *feed { return &feed{app: app, acked: map[string]bool{}} }
+func newFeed(app *apptest.App) *feed {
+	return &feed{app: app, acked: map[string]bool{}, tally: tally{}}
+}
 
 func feedAddress(n int64) string { return fmt.Sprintf("person%d@x.test", n) }
 
@@ -56,16 +88,26 @@ func (f *feed) post(n int) {
 		fmt.Fprintf(&body, `{"key":%q,"type":"Campaign Opened","email":%q,"opened_at":%q,"campaign_id":%d}`+"\n",
 			apptest.WebhookKey, feedAddress(k), at.Format(time.RFC3339), 1+k%3)
 	}
-	status, _, err := f.app.Post(body.Bytes())
-	if err != nil || status != http.StatusAccepted {
+	got, err := f.app.Ask(http.MethodPost, "/campaign-events/webhook", body.Bytes(), "Authorization", "", "workspace_id", "")
+	if err != nil || got.Status != http.StatusAccepted {
 		time.Sleep(time.Millisecond) // the server is gone: a feeder need not burn a processor until it is told so
-		return
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.tally.add(got, err)
+	if err != nil || got.Status != http.StatusAccepted {
+		return
+	}
 	for _, a := range addresses {
 		f.acked[a] = true
 	}
+}
+
+// answers are the kinds of answers so far.
+func (f *feed) answers() tally {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return maps.Clone(f.tally)
 }
 
 func (f *feed) end() {
@@ -76,6 +118,7 @@ func (f *feed) end() {
 // check compares what was acknowledged with what the server holds and with what it counts.
 func (f *feed) check(t *testing.T) {
 	t.Helper()
+	f.tally.check(t, "202", refused, "broken")
 	f.app.WaitCounted(30 * time.Second)
 	got, err := f.app.Ask(http.MethodGet, "/campaign-events/export", nil, "Accept", "application/x-ndjson")
 	if err != nil || got.Status != http.StatusOK {
@@ -116,11 +159,14 @@ func (f *feed) check(t *testing.T) {
 	}
 }
 
-func kills(soak int) int {
+func kills(soak int) int { return rounds(10, soak) }
+
+// rounds is how often something is done to a server: few times, or many in the long version.
+func rounds(few, many int) int {
 	if os.Getenv("MONTEREY_SOAK") != "" {
-		return soak
+		return many
 	}
-	return 10
+	return few
 }
 
 // TestSoakKilledAtRandomMoments kills the server while 16 connections post, again and again.

@@ -18,13 +18,6 @@ func testRoles(t *testing.T, o apptest.Options) {
 	e := newEDAPI(t, 300)
 	o.Args = []string{"--role", "api"}
 	api := backfilled(t, o, e, true)
-	beside := func(role string) *apptest.App {
-		a := apptest.New(t, apptest.Options{Dir: api.Dir, Database: o.Database, Args: []string{"--role", role, "--no-migrate"},
-			Env: []string{"MONTEREY_ALLOW_PRIVATE_PROVIDERS=1", "MONTEREY_PROVIDER_RATE=0"}})
-		a.Workspace, a.Token = api.Workspace, api.Token
-		a.Serve()
-		return a
-	}
 	f := newFeed(api)
 	f.post(1)
 	time.Sleep(2 * time.Second)
@@ -33,7 +26,7 @@ func testRoles(t *testing.T, o apptest.Options) {
 		t.Errorf("%d deliveries wait; an API alone counts nothing", pending.Total)
 	}
 
-	other, first, second := beside("api"), beside("worker"), beside("worker")
+	other, first, second := api.Beside("api", apptest.Options{}), api.Beside("worker", apptest.Options{}), api.Beside("worker", apptest.Options{})
 	for _, path := range []string{"/healthz", "/readyz"} {
 		if code, body := workerSays(t, first, path); code != http.StatusOK || !strings.Contains(body, `"ok"`) {
 			t.Errorf("a worker's %s: %d %s", path, code, body)

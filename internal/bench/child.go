@@ -26,14 +26,17 @@ type child struct {
 	stderr bytes.Buffer
 }
 
-func start(ctx context.Context, binary, dataDir string, args ...string) (*child, error) {
+func start(ctx context.Context, binary string, at place, args ...string) (*child, error) {
 	c := &child{cmd: exec.CommandContext(ctx, binary, args...)}
 	for _, kv := range os.Environ() { // the user's own settings are not to be measured
 		if !strings.HasPrefix(kv, "MONTEREY_") && !strings.HasPrefix(kv, "DEV_AUTH_") {
 			c.cmd.Env = append(c.cmd.Env, kv)
 		}
 	}
-	c.cmd.Env = append(c.cmd.Env, "MONTEREY_DATA_DIR="+dataDir)
+	c.cmd.Env = append(c.cmd.Env, dirSetting+"="+at.dir)
+	if at.url != "" {
+		c.cmd.Env = append(c.cmd.Env, urlSetting+"="+at.url)
+	}
 	c.cmd.Stderr = &c.stderr
 	c.cmd.WaitDelay = time.Second
 	out, err := c.cmd.StdoutPipe()
@@ -97,9 +100,9 @@ func forgetPeak(pid int) error {
 }
 
 // keepPeak notes the most memory that a child had, before it ends.
-func (b *bench) keepPeak(who string, c *child) error {
+func (e *engine) keepPeak(who string, c *child) error {
 	_, peak, err := memory(c.cmd.Process.Pid)
-	b.peaks = append(b.peaks, memoryOf{who, peak})
+	e.peaks = append(e.peaks, memoryOf{who, peak})
 	return err
 }
 
@@ -110,31 +113,35 @@ type server struct {
 	token           string
 }
 
-// serve starts the program on a data folder; it has taken its address when serve returns.
-func (b *bench) serve(ctx context.Context, set *dataset, dataDir string, args ...string) (*server, error) {
+// serve starts the program at a place; it has taken its addresses when serve returns.
+func (b *bench) serve(ctx context.Context, token string, at place, args ...string) (*server, error) {
 	args = append([]string{"serve", "--json", "--addr", "127.0.0.1:0", "--metrics-addr", "127.0.0.1:0"}, args...)
-	c, err := start(ctx, b.binary, dataDir, args...)
+	c, err := start(ctx, b.binary, at, args...)
 	if err != nil {
 		return nil, err
 	}
-	var at struct {
+	var taken struct {
 		URL         string `json:"url"`
 		MetricsAddr string `json:"metrics_addr"`
 	}
-	if err := c.line(&at); err != nil {
+	if err := c.line(&taken); err != nil {
 		return nil, c.failed(fmt.Errorf("the server did not start: %w", err))
 	}
-	return &server{child: c, url: at.URL, metricsURL: "http://" + at.MetricsAddr + "/metrics", token: set.Token}, nil
+	return &server{child: c, url: taken.URL, metricsURL: "http://" + taken.MetricsAddr + "/metrics", token: token}, nil
 }
 
 // received is how many objects the server has counted since it began.
-func (s *server) received(ctx context.Context) (n int, err error) {
-	const name = "monterey_ingest_received_total "
+func (s *server) received(ctx context.Context) (int, error) {
+	return s.counter(ctx, "monterey_ingest_received_total")
+}
+
+// counter is a figure of the server's metrics.
+func (s *server) counter(ctx context.Context, name string) (int, error) {
 	text, err := fetch(ctx, http.DefaultClient, s.metricsURL, "")
 	if err != nil {
 		return 0, err
 	}
-	_, value, ok := strings.Cut(string(text), "\n"+name)
+	_, value, ok := strings.Cut(string(text), "\n"+name+" ")
 	if !ok {
 		return 0, errors.New("/metrics has no " + name)
 	}

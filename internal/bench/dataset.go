@@ -20,7 +20,7 @@ import (
 	"monterey/internal/ingest"
 	"monterey/internal/loadgen"
 	"monterey/internal/provider"
-	"monterey/internal/store/sqlite"
+	"monterey/internal/store"
 	"monterey/internal/workspace"
 )
 
@@ -32,6 +32,7 @@ type dataset struct {
 	Made  time.Time
 	Token string // an admin key of its workspace
 	Drain drained
+	Sizes sizes
 }
 
 func (o *options) shape() string {
@@ -39,70 +40,60 @@ func (o *options) shape() string {
 		o.events, o.campaigns, o.recipients, o.days, o.lifetime, o.duplicates)
 }
 
-func (b *bench) dataDir() string { return filepath.Join(b.dir, "data") }
+// dataName is the name of the data set's place.
+const dataName = "data"
 
 // dataset finds the data set of an earlier run, or makes it.
-func (b *bench) dataset(ctx context.Context) (*dataset, error) {
-	path := filepath.Join(b.dir, "dataset.json")
+func (e *engine) dataset(ctx context.Context) (*dataset, error) {
+	path := filepath.Join(e.dir, e.prefix("postgres-")+"dataset.json")
 	var set dataset
 	text, err := os.ReadFile(path)
 	if err == nil {
-		if err = json.Unmarshal(text, &set); err == nil && set.Shape != b.shape() {
-			err = fmt.Errorf("%s holds another data set: %s", b.dir, set.Shape)
+		if err = json.Unmarshal(text, &set); err == nil && set.Shape != e.shape() {
+			err = fmt.Errorf("%s holds another data set: %s", e.dir, set.Shape)
 		}
 	}
 	switch {
 	case err == nil:
-		say("the data set is there: %s", set.Shape)
+		say("%sthe data set is there: %s", e.prefix("PostgreSQL: "), set.Shape)
 		return &set, nil
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
-	if err := os.RemoveAll(b.dataDir()); err != nil { // half a data set of a run that was ended
+	at, err := e.create(ctx, dataName) // there may be half a data set of a run that was ended
+	if err != nil {
 		return nil, err
 	}
-	if set.Token, err = b.fill(ctx); err != nil {
+	if set.Token, err = e.fill(ctx, at); err != nil {
 		return nil, err
 	}
-	if set.Drain, err = b.drainAll(ctx); err != nil {
+	if set.Drain, err = e.drainAll(ctx, at); err != nil {
 		return nil, err
 	}
-	set.Shape, set.Made = b.shape(), time.Now()
+	if set.Sizes, err = e.sizes(ctx, at); err != nil {
+		return nil, err
+	}
+	if err := e.settle(ctx, at); err != nil {
+		return nil, err
+	}
+	set.Shape, set.Made = e.shape(), time.Now()
 	if text, err = json.MarshalIndent(set, "", "  "); err != nil {
 		return nil, err
 	}
 	return &set, os.WriteFile(path, text, 0o600)
 }
 
-// openStore opens both files of a data folder.
-func openStore(ctx context.Context, dataDir string) (*sqlite.Store, error) {
-	s, err := sqlite.Open(filepath.Join(dataDir, "monterey.db"), time.Now)
-	if err != nil {
-		return nil, err
-	}
-	if _, _, err := s.Migrate(ctx); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	if err := s.OpenInbox(ctx, filepath.Join(dataDir, "inbox.db"), sqlite.InboxOptions{MaxBytes: 1 << 40}); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	return s, nil
-}
-
-// fill makes a data folder as the program does, whose inbox is full, and returns an admin key.
-func (b *bench) fill(ctx context.Context) (token string, err error) {
+// fill makes a workspace as the program does, whose inbox is full, and returns an admin key.
+func (b *bench) fill(ctx context.Context, at place) (token string, err error) {
 	secret := provider.NewSecret()
 	keys, err := provider.NewKeys(secret)
 	if err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(b.dataDir(), 0o700); err != nil {
+	if err := os.WriteFile(filepath.Join(at.dir, "secret.key"), []byte(base64.StdEncoding.EncodeToString(secret)+"\n"), 0o600); err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(filepath.Join(b.dataDir(), "secret.key"), []byte(base64.StdEncoding.EncodeToString(secret)+"\n"), 0o600); err != nil {
-		return "", err
-	}
-	s, err := openStore(ctx, b.dataDir())
+	s, err := at.open(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -137,7 +128,7 @@ func bodyOf(section int) int {
 // writers is how many append at once: enough for full groups.
 const writers = 1024
 
-func (b *bench) fillInbox(ctx context.Context, s *sqlite.Store, blank ingest.Body) error {
+func (b *bench) fillInbox(ctx context.Context, s store.Database, blank ingest.Body) error {
 	began := time.Now()
 	g := loadgen.NewGenerator(b.workload())
 	total := g.Workload().Events

@@ -3,8 +3,9 @@
 // runs it.
 //
 // It makes a data set (5 million events of 200 campaigns over 90 days), measures how fast a full inbox is drained into it,
-// then reads it over HTTP from the built server, and at last posts to that server, on a copy. With -dir the data set stays,
-// and a later run measures reads and posts on it without making it again.
+// then posts to the built server, on a copy, and at last reads it over HTTP. First SQLite, then the same on PostgreSQL, on a
+// server that the run starts for itself; the yardstick of what is read there is SQLite. With -dir the data sets stay, and a
+// later run measures reads and posts on them without making them again.
 //
 // Everything that is measured runs in a child process; this process generates the load on the same processors.
 package main

@@ -24,33 +24,31 @@ type history struct {
 const accountSize = 1000
 
 // historyRows measures the provider's history of bounces: reading it, reads of what was stored, and counting meanwhile.
-func (b *bench) historyRows(ctx context.Context) (err error) {
-	dir := filepath.Join(b.dir, "history")
-	if err := os.RemoveAll(dir); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	sim, err := start(ctx, b.binary, dir, "campaigner-sim", "--json", "--addr", "127.0.0.1:0", "--bounces", fmt.Sprint(b.bounces))
+func (e *engine) historyRows(ctx context.Context) (err error) {
+	const name = "history"
+	defer func() { err = errors.Join(err, e.remove(context.WithoutCancel(ctx), name)) }()
+	at, err := e.create(ctx, name)
 	if err != nil {
 		return err
 	}
-	var at struct{ URL string }
-	if err := sim.line(&at); err != nil {
+	sim, err := start(ctx, e.binary, at, "campaigner-sim", "--json", "--addr", "127.0.0.1:0", "--bounces", fmt.Sprint(e.bounces))
+	if err != nil {
+		return err
+	}
+	var taken struct{ URL string }
+	if err := sim.line(&taken); err != nil {
 		return sim.failed(fmt.Errorf("the simulator did not start: %w", err))
 	}
 	defer func() { err = errors.Join(err, sim.stop()) }()
-	h := &history{sim: at.URL, poster: poster{key: webhookKey + "0", began: time.Now()}}
+	h := &history{sim: taken.URL, poster: poster{key: webhookKey + "0", began: time.Now()}}
 	for i := range h.tokens {
-		if h.tokens[i], err = b.connected(ctx, dir, h.sim, fmt.Sprint(webhookKey, i)); err != nil {
+		if h.tokens[i], err = e.connected(ctx, at, fmt.Sprint(webhookKey, i), h.sim); err != nil {
 			return err
 		}
 	}
-	return b.withServer(ctx, &dataset{Token: h.tokens[0]}, dir, "history", func(s *server) error {
-		h.poster.bench = b
-		h.reader = &reader{bench: b, s: s, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1, DisableCompression: true}}}
+	return e.withServer(ctx, h.tokens[0], at, "history", func(s *server) error {
+		h.poster.engine = e
+		h.reader = &reader{engine: e, s: s, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1, DisableCompression: true}}}
 		defer h.client.CloseIdleConnections()
 		if h.health, err = h.p95(ctx, func(int) string { return "/healthz" }); err != nil {
 			return err
@@ -70,30 +68,33 @@ func (b *bench) historyRows(ctx context.Context) (err error) {
 	}, "--allow-private-providers", "--provider-rate=0")
 }
 
-// connected makes a workspace that is connected to the simulator, and an admin key of it.
-func (b *bench) connected(ctx context.Context, dir, baseURL, webhookKey string) (token string, err error) {
+// connected makes a workspace that is connected to the provider at baseURL, or to none whose API is read, and an admin key of it.
+func (b *bench) connected(ctx context.Context, at place, webhookKey, baseURL string) (token string, err error) {
 	files := map[string]string{"api": "sim-key", "webhook": webhookKey}
 	for name, key := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(key), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(at.dir, name), []byte(key), 0o600); err != nil {
 			return "", err
 		}
 	}
-	ws, err := b.command(ctx, dir, "workspace", "create", "Bench")
+	ws, err := b.command(ctx, at, "workspace", "create", "Bench")
 	if err != nil {
 		return "", err
 	}
-	key, err := b.command(ctx, dir, "key", "create", "--workspace", ws.ID, "--name", "bench", "--role", "admin")
+	key, err := b.command(ctx, at, "key", "create", "--workspace", ws.ID, "--name", "bench", "--role", "admin")
 	if err != nil {
 		return "", err
 	}
-	_, err = b.command(ctx, dir, "connection", "set", "--allow-private-providers", "--workspace", ws.ID, "--provider", "campaigner", "--base-url", baseURL,
-		"--api-key-file", filepath.Join(dir, "api"), "--webhook-key-file", filepath.Join(dir, "webhook"))
+	set := []string{"connection", "set", "--workspace", ws.ID, "--provider", "campaigner", "--webhook-key-file", filepath.Join(at.dir, "webhook")}
+	if baseURL != "" {
+		set = append(set, "--allow-private-providers", "--base-url", baseURL, "--api-key-file", filepath.Join(at.dir, "api"))
+	}
+	_, err = b.command(ctx, at, set...)
 	return key.Key, err
 }
 
 // command runs a command of the program.
-func (b *bench) command(ctx context.Context, dir string, args ...string) (made struct{ ID, Key string }, err error) {
-	c, err := start(ctx, b.binary, dir, append(args, "--json")...)
+func (b *bench) command(ctx context.Context, at place, args ...string) (made struct{ ID, Key string }, err error) {
+	c, err := start(ctx, b.binary, at, append(args, "--json")...)
 	if err != nil {
 		return made, err
 	}
@@ -141,9 +142,9 @@ func (h *history) backfill(ctx context.Context) error {
 		return err
 	}
 	say("backfill of %d bounces: %.0f rows/s", rows, perSecond)
-	h.table.rate(fmt.Sprintf("backfill of %d bounces, no rate limit, rows", rows), 20_000, 20_000, perSecond, yardstick{"reading the pages alone", rate(yard)})
+	h.rate(fmt.Sprintf("backfill of %d bounces, no rate limit, rows", rows), h.of(limits{20_000, 20_000}, limits{}), perSecond, yardstick{"reading the pages alone", rate(yard)})
 	more := max(0, peak-before)
-	h.table.add(row{what: "memory that the backfill takes more", must: "< 128 MiB", measured: mib(more), yardstick: yardstick{"before it", mib(before)},
+	h.add(row{what: "memory that the backfill takes more", must: "< 128 MiB", measured: mib(more), yardstick: yardstick{"before it", mib(before)},
 		ratio: float64(more) / float64(before), verdict: atLeast(-float64(more), -128<<20, -128<<20)})
 	return nil
 }
@@ -232,7 +233,7 @@ func (h *history) lists(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h.table.time(fmt.Sprintf("CSV of %d historical bounces (%s)", rows, mib(size)), 8*time.Second, 8*time.Second, time.Since(began), "/healthz, p95", h.health)
+	h.time(fmt.Sprintf("CSV of %d historical bounces (%s)", rows, mib(size)), 8*time.Second, 8*time.Second, time.Since(began), "/healthz, p95", h.health)
 	return nil
 }
 
@@ -283,7 +284,7 @@ func (h *history) check(ctx context.Context, addresses []string) error {
 	}
 	got := time.Duration(median(took) * float64(time.Second))
 	say("check of %d addresses: %s", len(addresses), duration(got))
-	h.table.time(fmt.Sprintf("check of %d addresses, median", len(addresses)), 50*time.Millisecond, 50*time.Millisecond, got, "/healthz, p95", h.health)
+	h.time(fmt.Sprintf("check of %d addresses, median", len(addresses)), 50*time.Millisecond, 50*time.Millisecond, got, "/healthz, p95", h.health)
 	return nil
 }
 
@@ -329,7 +330,7 @@ func (h *history) beside(ctx context.Context, alone float64) error {
 		return err
 	}
 	say("counting alone %.0f/s, beside a backfill %.0f/s", alone, got)
-	h.table.add(row{what: "HTTP to counted while a backfill runs", must: "≥ 0.70 ×", measured: rate(got), ratio: got / alone,
+	h.add(row{what: "HTTP to counted while a backfill runs", must: "≥ 0.70 ×", measured: rate(got), ratio: got / alone,
 		yardstick: yardstick{"without one", rate(alone)}, verdict: atLeast(got/alone, .7, .7)})
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -25,8 +26,11 @@ type options struct {
 	dir, binary, profile                string
 	rounds, reads                       int
 	round                               time.Duration
+	skipSQLite, skipPostgres            bool
 	skipReads, skipPosts, skipHistory   bool
+	skipNodes                           bool
 	bounces                             int
+	settings                            []string // of PostgreSQL
 }
 
 func main() {
@@ -44,10 +48,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		case bareChild:
 			return serveBare(ctx, out)
 		case drainChild:
-			return drain(ctx, args[1:], out)
+			return drain(ctx, givenPlace(), args[1:], out)
 		}
 	}
-	var o options
+	o := options{settings: usualSettings}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.IntVar(&o.events, "events", 5_000_000, "events stored")
 	f.IntVar(&o.campaigns, "campaigns", 200, "campaigns")
@@ -61,29 +65,36 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	f.IntVar(&o.rounds, "rounds", 3, "rounds of posting, of which the median counts")
 	f.DurationVar(&o.round, "round", 4*time.Second, "how long one of them is")
 	f.IntVar(&o.reads, "reads", 200, "requests of each row that reads")
+	f.BoolVar(&o.skipSQLite, "skip-sqlite", false, "leave SQLite out, by whose reads PostgreSQL's are judged")
+	f.BoolVar(&o.skipPostgres, "skip-postgres", false, "leave PostgreSQL out")
+	f.Func("postgres", "a setting of PostgreSQL beside "+strings.Join(usualSettings, " ")+", as jit=off; may be repeated", func(s string) error {
+		o.settings = append(slices.Clip(o.settings), s)
+		return nil
+	})
 	f.BoolVar(&o.skipReads, "skip-reads", false, "leave the rows that read out")
 	f.BoolVar(&o.skipPosts, "skip-posts", false, "leave the rows that post out")
 	f.BoolVar(&o.skipHistory, "skip-history", false, "leave the rows of the provider's history of bounces out")
+	f.BoolVar(&o.skipNodes, "skip-nodes", false, "leave the rows of several processes on PostgreSQL out")
 	f.IntVar(&o.bounces, "bounces", 1_000_000, "bounces of that history")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	if f.NArg() > 0 || o.events < 10_000 || o.campaigns < 1 || o.days < 1 || o.days < 30 && !o.skipReads || o.rounds < 1 || o.reads < 20 || o.bounces < 10_000 ||
+	if f.NArg() > 0 || o.events < 10_000 || o.campaigns < 1 || o.days < 1 || o.days < 30 && !o.skipReads || o.rounds < 1 || o.reads < 20 || o.skipSQLite && o.skipPostgres || o.bounces < 10_000 ||
 		o.bounces > campaignersim.MaxBounces {
-		return errors.New("needs 10,000 events, 10,000 bounces (at most 1,000,000), 30 days and 20 reads at least, and no arguments")
+		return errors.New("needs 10,000 events, 10,000 bounces (at most 1,000,000), 30 days and 20 reads at least, a database, and no arguments")
 	}
 	if o.recipients <= 0 {
 		o.recipients = max(1000, o.events/10)
 	}
-	return measure(ctx, o, out)
+	return measureAll(ctx, o, out)
 }
 
 // bench is one run.
 type bench struct {
 	options
-	self  string // this program
-	table table
-	peaks []memoryOf
+	self   string // this program
+	table  table
+	sqlite map[string]time.Duration // what SQLite took, by row
 }
 
 // memoryOf is the most memory that a process had.
@@ -92,8 +103,8 @@ type memoryOf struct {
 	bytes int64
 }
 
-func measure(ctx context.Context, o options, out io.Writer) (err error) {
-	b := &bench{options: o}
+func measureAll(ctx context.Context, o options, out io.Writer) (err error) {
+	b := &bench{options: o, sqlite: map[string]time.Duration{}}
 	before := loadAverage()
 	if b.self, err = os.Executable(); err != nil {
 		return err
@@ -109,29 +120,72 @@ func measure(ctx context.Context, o options, out io.Writer) (err error) {
 	if err := b.build(ctx); err != nil {
 		return err
 	}
-	set, err := b.dataset(ctx)
+	sync, err := syncTime(filepath.Join(b.dir, "sync"))
+	if err != nil {
+		return err
+	}
+	b.table.note("Making 4 KiB durable takes this disk %s (median): an acknowledgement waits for that.", duration(sync))
+	if !b.skipSQLite {
+		if err := b.measure(ctx, &engine{bench: b}); err != nil {
+			return err
+		}
+	}
+	if !b.skipPostgres {
+		if err := b.postgres(ctx); err != nil {
+			return err
+		}
+	}
+	b.table.note("Load average before %s, after %s: a machine that does other work too makes every row slower.", before, loadAverage())
+	return b.table.print(out, b.shape())
+}
+
+// postgres measures PostgreSQL, where it is installed.
+func (b *bench) postgres(ctx context.Context) (err error) {
+	c, err := startCluster(ctx, filepath.Join(b.dir, "postgres"), b.settings)
+	if errors.Is(err, errNoPostgres) {
+		b.table.note("PostgreSQL is not installed: its rows are left out.")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.stop()) }()
+	e := &engine{bench: b, cluster: c}
+	e.note("%s.", c.description)
+	if err := b.measure(ctx, e); err != nil {
+		return err
+	}
+	if b.skipNodes {
+		return nil
+	}
+	return e.nodeRows(ctx)
+}
+
+// measure makes the rows of one database.
+func (b *bench) measure(ctx context.Context, e *engine) error {
+	set, err := e.dataset(ctx)
 	if err != nil {
 		return err
 	}
 	if !b.skipPosts {
-		if err := b.posts(ctx, set); err != nil {
+		if err := e.posts(ctx, set); err != nil {
 			return err
 		}
 	}
-	b.drainRows(set)
+	e.drainRows(set)
+	e.sizeRows(set)
 	if !b.skipReads {
-		if err := b.readRows(ctx, set); err != nil {
+		if err := e.readRows(ctx, set); err != nil {
 			return err
 		}
 	}
 	if !b.skipHistory {
-		if err := b.historyRows(ctx); err != nil {
+		if err := e.historyRows(ctx); err != nil {
 			return err
 		}
 	}
-	b.memoryRow()
-	b.table.notes = append(b.table.notes, fmt.Sprintf("Load average before %s, after %s: a machine that does other work too makes every row slower.", before, loadAverage()))
-	return b.table.print(out, set)
+	e.memoryRow()
+	return nil
 }
 
 // loadAverage is the machine's of the last minute, as the kernel writes it.
@@ -146,7 +200,7 @@ func loadAverage() string {
 
 // build makes the server's binary, unless one is given or the reads and posts are left out.
 func (b *bench) build(ctx context.Context) error {
-	if b.binary != "" || b.skipReads && b.skipPosts && b.skipHistory {
+	if b.binary != "" || b.skipReads && b.skipPosts && b.skipHistory && (b.skipNodes || b.skipPostgres) {
 		return nil
 	}
 	b.binary = filepath.Join(b.dir, "monterey")

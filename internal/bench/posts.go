@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -15,52 +14,45 @@ import (
 const connections = 64
 
 // posts measures the webhook on a copy of the data set, against a server that does nothing but answer.
-func (b *bench) posts(ctx context.Context, set *dataset) (err error) {
-	dir := filepath.Join(b.dir, "copy")
-	if err := os.RemoveAll(dir); err != nil {
+func (e *engine) posts(ctx context.Context, set *dataset) (err error) {
+	const name = "copy"
+	defer func() { err = errors.Join(err, e.remove(context.WithoutCancel(ctx), name)) }()
+	at, err := e.copy(ctx, dataName, name)
+	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if err := os.CopyFS(dir, os.DirFS(b.dataDir())); err != nil {
-		return err
-	}
-	bare, err := b.startBare(ctx)
+	bare, err := e.startBare(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, bare.stop()) }()
-	sync, err := syncTime(filepath.Join(dir, "sync"))
-	if err != nil {
-		return err
-	}
-	b.table.notes = append(b.table.notes, fmt.Sprintf("Making 4 KiB durable takes this disk %s (median): an acknowledgement waits for that.", duration(sync)))
-	p := &poster{bench: b, bare: bare.url, key: webhookKey, began: time.Now()}
+	p := &poster{engine: e, bare: bare.url, key: webhookKey, began: time.Now()}
 	var yard, paused []float64
-	if err := b.withServer(ctx, set, dir, "webhooks, drain paused", func(s *server) error {
+	if err := e.withServer(ctx, set.Token, at, "webhooks, drain paused", func(s *server) error {
 		yard, paused, err = p.turns(ctx, s)
 		return err
 	}, "--pause-drain"); err != nil {
 		return err
 	}
-	b.table.add(row{what: "bare net/http answering 202, 64 connections", measured: rate(median(yard)), yardstick: yardstick{what: "is the yardstick"}})
-	b.acknowledged("acknowledged webhooks, drain paused", .35, .45, yard, paused)
+	e.add(row{what: "bare net/http answering 202, 64 connections", measured: rate(median(yard)), yardstick: yardstick{what: "is the yardstick"}})
+	e.acknowledged("acknowledged webhooks, drain paused", e.of(limits{.35, .45}, limits{}), yard, paused)
 	var running []float64
-	if err := b.withServer(ctx, set, dir, "webhooks, drain on", func(s *server) error {
+	if err := e.withServer(ctx, set.Token, at, "webhooks, drain on", func(s *server) error {
 		if yard, running, err = p.turns(ctx, s); err != nil { // it drains what the turns before left, too
 			return err
 		}
-		b.acknowledged("acknowledged webhooks, drain on", .2, .2, yard, running)
+		e.acknowledged("acknowledged webhooks, drain on", e.of(limits{.2, .2}, limits{}), yard, running)
 		return p.counted(ctx, s)
 	}); err != nil {
 		return err
 	}
 	_, peak, err := memory(bare.cmd.Process.Pid)
-	b.peaks = append([]memoryOf{{"bare", peak}}, b.peaks...)
+	e.peaks = append([]memoryOf{{"bare", peak}}, e.peaks...)
 	return err
 }
 
 func (b *bench) startBare(ctx context.Context) (*server, error) {
-	c, err := start(ctx, b.self, b.dir, bareChild)
+	c, err := start(ctx, b.self, place{dir: b.dir}, bareChild)
 	if err != nil {
 		return nil, err
 	}
@@ -72,28 +64,23 @@ func (b *bench) startBare(ctx context.Context) (*server, error) {
 }
 
 // withServer runs f with a server that is stopped afterwards.
-func (b *bench) withServer(ctx context.Context, set *dataset, dir, who string, f func(*server) error, args ...string) error {
-	s, err := b.serve(ctx, set, dir, args...)
+func (e *engine) withServer(ctx context.Context, token string, at place, who string, f func(*server) error, args ...string) error {
+	s, err := e.serve(ctx, token, at, args...)
 	if err != nil {
 		return err
 	}
 	if err := f(s); err != nil {
 		return s.failed(err)
 	}
-	if err := b.keepPeak(who, s.child); err != nil {
+	if err := e.keepPeak(who, s.child); err != nil {
 		return s.failed(err)
 	}
 	return s.stop()
 }
 
-func (b *bench) acknowledged(what string, must, hope float64, bare, got []float64) {
-	r := row{what: what, must: fmt.Sprintf("≥ %.2f ×", must), measured: rate(median(got)), ratio: median(got) / median(bare),
-		yardstick: yardstick{"bare net/http, the turns between", rate(median(bare))}}
-	if hope > must {
-		r.hoped = fmt.Sprintf("≥ %.2f ×", hope)
-	}
-	r.verdict = atLeast(r.ratio, must, hope)
-	b.table.add(r)
+func (e *engine) acknowledged(what string, l limits, bare, got []float64) {
+	r := row{what: what, measured: rate(median(got)), ratio: median(got) / median(bare), yardstick: yardstick{"bare net/http, the turns between", rate(median(bare))}}
+	e.add(r.judged(l, r.ratio, func(n float64) string { return fmt.Sprintf("≥ %.2f ×", n) }))
 }
 
 func median(of []float64) float64 {
@@ -103,7 +90,7 @@ func median(of []float64) float64 {
 
 // poster posts workloads that differ: each run has events of its own.
 type poster struct {
-	*bench
+	*engine
 	bare  string
 	key   string // in the webhooks
 	began time.Time
@@ -183,7 +170,7 @@ func (p *poster) counted(ctx context.Context, s *server) error {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	p.table.rate("HTTP to counted, 100 events a request", 25_000, 25_000, float64(r.Events)/time.Since(began).Seconds(),
+	p.rate("HTTP to counted, 100 events a request", p.of(limits{25_000, 25_000}, limits{}), float64(r.Events)/time.Since(began).Seconds(),
 		yardstick{"bare net/http, 100 events a request", rate(bare.EventsPerSecond)})
 	return nil
 }

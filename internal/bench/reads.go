@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -22,7 +21,7 @@ const warm = 10
 
 // reader asks one server over one connection kept alive.
 type reader struct {
-	*bench
+	*engine
 	s        *server
 	client   *http.Client
 	health   time.Duration // p95 of /healthz: the yardstick
@@ -31,10 +30,10 @@ type reader struct {
 }
 
 // readRows measures reads of the whole data set: nothing else happens then.
-func (b *bench) readRows(ctx context.Context, set *dataset) error {
-	return b.withServer(ctx, set, b.dataDir(), "reads", func(s *server) error {
-		w := loadgen.NewGenerator(b.workload()).Workload()
-		r := &reader{bench: b, s: s, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1, DisableCompression: true}},
+func (e *engine) readRows(ctx context.Context, set *dataset) error {
+	return e.withServer(ctx, set.Token, e.place(dataName), "reads", func(s *server) error {
+		w := loadgen.NewGenerator(e.workload()).Workload()
+		r := &reader{engine: e, s: s, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1, DisableCompression: true}},
 			from: w.End.AddDate(0, 0, -w.Days), to: w.End}
 		defer r.client.CloseIdleConnections()
 		var err error
@@ -102,7 +101,7 @@ func (r *reader) row(ctx context.Context, what string, must, hope time.Duration,
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	say("%s: %s", what, duration(got))
-	r.table.time(what+", p95", must, hope, got, "/healthz, p95", r.health)
+	r.time(what+", p95", must, hope, got, "/healthz, p95", r.health)
 	return nil
 }
 
@@ -188,7 +187,7 @@ func (r *reader) events(ctx context.Context) error {
 }
 
 // stored is about how many events there are.
-func (r *reader) stored() int { return r.bench.events }
+func (r *reader) stored() int { return r.engine.events }
 
 // exportRows is how many events the export has, where there are so many.
 const exportRows = 1_000_000
@@ -220,13 +219,16 @@ func (r *reader) export(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	plain, err := plainScan(ctx, filepath.Join(r.dataDir(), "monterey.db"), rows)
-	if err != nil {
-		return err
+	what, of := "/healthz, p95", r.health
+	if r.cluster == nil {
+		what = "reading as many rows of the file"
+		if of, err = plainScan(ctx, r.place(dataName).sqliteFile(), rows); err != nil {
+			return err
+		}
 	}
-	r.table.time(fmt.Sprintf("CSV of %d events (%s)", rows, mib(size)), 8*time.Second, 8*time.Second, took, "reading as many rows of the file", plain)
+	r.time(fmt.Sprintf("CSV of %d events (%s)", rows, mib(size)), 8*time.Second, 8*time.Second, took, what, of)
 	more := max(0, peak-before)
-	r.table.add(row{what: "memory that the CSV takes more", must: "< 64 MiB", measured: mib(more), yardstick: yardstick{"before it", mib(before)},
+	r.add(row{what: "memory that the CSV takes more", must: "< 64 MiB", measured: mib(more), yardstick: yardstick{"before it", mib(before)},
 		ratio: float64(more) / float64(before), verdict: atLeast(-float64(more), -64<<20, -64<<20)})
 	return nil
 }
@@ -286,28 +288,30 @@ func plainScan(ctx context.Context, path string, n int) (took time.Duration, err
 }
 
 // memoryRow says which part had the most memory. The sizes of the caches are those of package sqlite.
-func (b *bench) memoryRow() {
-	const limit = 400 << 20
+func (e *engine) memoryRow() {
 	var worst, bare memoryOf
-	for _, m := range b.peaks {
+	for _, m := range e.peaks {
 		if m.who == "bare" {
 			bare = m
 			continue
 		}
-		say("most memory, %s: %s", m.who, mib(m.bytes))
+		say("most memory, %s%s: %s", e.prefix("PostgreSQL, "), m.who, mib(m.bytes))
 		if m.bytes > worst.bytes {
 			worst = m
 		}
 	}
-	r := row{what: "most resident memory (" + worst.who + ")", must: "< 400 MiB", measured: mib(worst.bytes),
-		verdict: atLeast(-float64(worst.bytes), -limit, -limit)}
+	r := row{what: "most resident memory (" + worst.who + ")", measured: mib(worst.bytes)}
 	if bare.bytes > 0 {
 		r.yardstick, r.ratio = yardstick{"bare net/http", mib(bare.bytes)}, float64(worst.bytes)/float64(bare.bytes)
 	}
-	b.table.add(r)
-	b.table.notes = append(b.table.notes, cachesNote)
+	if e.cluster == nil {
+		const limit = 400 << 20
+		r.must, r.verdict = "< 400 MiB", atLeast(-float64(worst.bytes), -limit, -limit)
+		e.note(cachesNote)
+	}
+	e.add(r)
 }
 
-// cachesNote says what package sqlite sets (its openFile and recipientCache).
+// cachesNote says what package sqlite sets (its openFile) and recipient.Cache.
 const cachesNote = "Caches at the most: 64 MiB of pages for the writer, 16 MiB for each of 6 readers, 8 MiB for the inbox's writer and 4 MiB for " +
 	"each of its 3 readers; 1 Mi recipients of about 50 bytes."

@@ -27,6 +27,10 @@ type table struct {
 
 func (t *table) add(r row) { t.rows = append(t.rows, r) }
 
+func (t *table) note(format string, args ...any) {
+	t.notes = append(t.notes, fmt.Sprintf(format, args...))
+}
+
 const (
 	short = "SHORT"
 	pass  = "pass"
@@ -44,21 +48,37 @@ func atLeast(got, must, hope float64) string {
 	return hoped
 }
 
-// rate adds a row of so many a second.
-func (t *table) rate(what string, must, hope, got float64, y yardstick) {
-	r := row{what: what, must: "≥ " + rate(must), measured: rate(got), yardstick: y, verdict: atLeast(got, must, hope)}
-	if hope > must {
-		r.hoped = "≥ " + rate(hope)
+// judged is the row with what a figure must reach, and whether it did.
+func (r row) judged(l limits, got float64, text func(float64) string) row {
+	if l.must == 0 {
+		return r
 	}
+	r.must, r.verdict = text(l.must), atLeast(got, l.must, l.hope)
+	if l.hope > l.must {
+		r.hoped = text(l.hope)
+	}
+	return r
+}
+
+// rateRow is a row of so many a second.
+func rateRow(what string, l limits, got float64, y yardstick) row {
+	r := row{what: what, measured: rate(got), yardstick: y}
 	var of float64
 	if _, err := fmt.Sscanf(strings.ReplaceAll(y.measured, ",", ""), "%g", &of); err == nil && of > 0 {
 		r.ratio = got / of
 	}
-	t.add(r)
+	return r.judged(l, got, func(n float64) string { return "≥ " + rate(n) })
 }
 
-// time adds a row of how long something takes.
-func (t *table) time(what string, must, hope, got time.Duration, what2 string, of time.Duration) {
+// withinRow is a row of how long something takes that may take so many times as long as something else.
+func withinRow(what string, times float64, got time.Duration, what2 string, of time.Duration) row {
+	r := row{what: what, must: fmt.Sprintf("≤ %.0f ×", times), measured: duration(got), yardstick: yardstick{what2, duration(of)}, ratio: got.Seconds() / of.Seconds()}
+	r.verdict = atLeast(-r.ratio, -times, -times)
+	return r
+}
+
+// timeRow is a row of how long something takes.
+func timeRow(what string, must, hope, got time.Duration, what2 string, of time.Duration) row {
 	r := row{what: what, must: "< " + duration(must), measured: duration(got), yardstick: yardstick{what2, duration(of)},
 		ratio: got.Seconds() / of.Seconds(), verdict: atLeast(-got.Seconds(), -must.Seconds(), -hope.Seconds())}
 	if got == must {
@@ -67,7 +87,7 @@ func (t *table) time(what string, must, hope, got time.Duration, what2 string, o
 	if hope < must {
 		r.hoped = "< " + duration(hope)
 	}
-	t.add(r)
+	return r
 }
 
 // rate is a number a second with its thousands apart.
@@ -88,8 +108,8 @@ func duration(d time.Duration) string {
 
 func mib(n int64) string { return fmt.Sprintf("%.0f MiB", float64(n)/(1<<20)) }
 
-func (t *table) print(out io.Writer, set *dataset) error {
-	fmt.Fprintf(out, "%s stored; made %s; %d processors, shared with the generator\n\n", set.Shape, set.Made.Format(time.RFC3339), runtime.NumCPU())
+func (t *table) print(out io.Writer, shape string) error {
+	fmt.Fprintf(out, "%s stored; %d processors, shared with the generator\n\n", shape, runtime.NumCPU())
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "WHAT\tMUST\tHOPED\tMEASURED\tYARDSTICK\t\tRATIO\t")
 	missed := 0

@@ -37,6 +37,7 @@ func (w *Worker) fold(ctx context.Context, c workspace.Caller) error {
 		if err != nil {
 			return err
 		}
+		due = nil
 		for _, id := range append(ids, rollup.Workspace) {
 			through, err := foldedThrough(ctx, tx, id)
 			if err != nil {

@@ -23,6 +23,7 @@ func (w *Worker) judge(ctx context.Context, c workspace.Caller) (more bool, err 
 		return false, err
 	}
 	err = w.store.TryRewrite(ctx, c, func(tx WorkspaceTx) error {
+		more = false
 		seen, newest, err := tx.HumanMark(ctx)
 		if err != nil || !seen.Before(newest) {
 			return err

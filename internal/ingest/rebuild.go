@@ -26,36 +26,50 @@ type Drift struct {
 // an hour a transaction, as the writer is shared, then the days from their hours, the weeks and the lifetimes from their days. It may
 // run beside a worker.
 func Rebuild(ctx context.Context, s Store, c workspace.Caller) (d Drift, err error) {
-	var first, last int64
-	var ok bool
+	var days []int64
 	var ids []campaign.ID
 	err = s.Rewrite(ctx, c, func(tx WorkspaceTx) error {
-		if first, last, ok, err = tx.Bounds(ctx); err == nil {
+		if days, err = tx.Days(ctx); err == nil {
 			ids, err = tx.CampaignIDs(ctx)
 		}
 		return err
 	})
-	if err != nil || !ok {
+	if err != nil || len(days) == 0 {
 		return d, err
 	}
-	for day := first; day <= last; day += rollup.DaySeconds {
+	step := func(f func(WorkspaceTx, *Drift) error) error {
+		var next Drift
+		err := s.Rewrite(ctx, c, func(tx WorkspaceTx) error {
+			next = d // what is found counts once, however often the transaction runs
+			return f(tx, &next)
+		})
+		if err == nil {
+			d = next
+		}
+		return err
+	}
+	for _, day := range days {
 		for hour := day; hour < day+rollup.DaySeconds; hour += rollup.HourSeconds {
-			if err := s.Rewrite(ctx, c, func(tx WorkspaceTx) error { return rebuildHour(ctx, tx, hour, &d) }); err != nil {
+			if err := step(func(tx WorkspaceTx, d *Drift) error { return rebuildHour(ctx, tx, hour, d) }); err != nil {
 				return d, err
 			}
 		}
-		if err := s.Rewrite(ctx, c, func(tx WorkspaceTx) error { return rebuildWider(ctx, tx, rollup.Day, day, &d) }); err != nil {
+		if err := step(func(tx WorkspaceTx, d *Drift) error { return rebuildWider(ctx, tx, rollup.Day, day, d) }); err != nil {
 			return d, err
 		}
 		d.Days++
 	}
-	for week := rollup.Week.Bucket(first); week <= last; week += rollup.WeekSeconds {
-		if err := s.Rewrite(ctx, c, func(tx WorkspaceTx) error { return rebuildWider(ctx, tx, rollup.Week, week, &d) }); err != nil {
+	for i, day := range days {
+		week := rollup.Week.Bucket(day)
+		if i > 0 && week == rollup.Week.Bucket(days[i-1]) {
+			continue
+		}
+		if err := step(func(tx WorkspaceTx, d *Drift) error { return rebuildWider(ctx, tx, rollup.Week, week, d) }); err != nil {
 			return d, err
 		}
 	}
 	for part := range slices.Chunk(append(ids, rollup.Workspace), foldChunk) {
-		if err := s.Rewrite(ctx, c, func(tx WorkspaceTx) error { return rebuildLifetimes(ctx, tx, part, &d) }); err != nil {
+		if err := step(func(tx WorkspaceTx, d *Drift) error { return rebuildLifetimes(ctx, tx, part, d) }); err != nil {
 			return d, err
 		}
 	}
@@ -103,24 +117,14 @@ func rebuildWider(ctx context.Context, tx WorkspaceTx, span rollup.Span, bucket 
 
 // rowsOfAll adds the rows of every campaign and of the workspace; a damaged one is nil, which differs from everything.
 func rowsOfAll(ctx context.Context, tx WorkspaceTx, s rollup.Span, from, to int64, rows map[rollup.Key]*rollup.Row) error {
-	ids, err := tx.CampaignIDs(ctx)
-	if err != nil {
-		return err
-	}
-	for _, id := range append(ids, rollup.Workspace) {
-		err := tx.Rows(ctx, id, s, from, to, func(bucket int64, counts, sets []byte) error {
-			r, err := rollup.Unmarshal(bytes.Clone(counts), bytes.Clone(sets))
-			if err != nil {
-				r = nil
-			}
-			rows[rollup.Key{Campaign: id, Span: s, Bucket: bucket}] = r
-			return nil
-		})
+	return tx.RowsOfAll(ctx, s, from, to, func(id campaign.ID, bucket int64, counts, sets []byte) error {
+		r, err := rollup.Unmarshal(bytes.Clone(counts), bytes.Clone(sets))
 		if err != nil {
-			return err
+			r = nil
 		}
-	}
-	return nil
+		rows[rollup.Key{Campaign: id, Span: s, Bucket: bucket}] = r
+		return nil
+	})
 }
 
 // rebuildLifetimes works lifetime rows out anew from the days, which are right by now. One that cannot be read is emptied: it

@@ -42,7 +42,8 @@ type Inbox interface {
 	Arrived() <-chan struct{}
 }
 
-// Store is what counting needs of a driver.
+// Store is what counting needs of a driver. A database that gives up a transaction for the sake of another runs its function
+// again, which must therefore begin anew with all that it keeps.
 type Store interface {
 	Inbox
 	// IdentityKey is the key of a workspace's identities; it never changes.
@@ -56,7 +57,8 @@ type Store interface {
 	// Rewrite runs f in one transaction of the workspace, as its only writer. It waits for others, but not for ever: then the
 	// fault is Unavailable.
 	Rewrite(ctx context.Context, c workspace.Caller, f func(WorkspaceTx) error) error
-	// TryRewrite is Rewrite for work that can wait: while another process writes to the workspace the fault is Taken, at once.
+	// TryRewrite is Rewrite for work that can wait: while another process writes to the workspace the fault is Taken, within a
+	// second.
 	TryRewrite(ctx context.Context, c workspace.Caller, f func(WorkspaceTx) error) error
 	// AsOf is that of delivery.Store.
 	AsOf(ctx context.Context, c workspace.Caller) (time.Time, error)
@@ -106,8 +108,10 @@ type WorkspaceTx interface {
 	FactsByCampaign(ctx context.Context, from, to int64, f func(campaign.ID, rollup.Fact) error) error
 	// CampaignIDs are all that have rollups, the zero ID ("no campaign") too where it has.
 	CampaignIDs(ctx context.Context) ([]campaign.ID, error)
-	// Bounds are the days (Unix seconds) of the first and the last event or rollup row; ok is false where there is none.
-	Bounds(ctx context.Context) (first, last int64, ok bool, err error)
+	// RowsOfAll is Rows of every campaign that has rollups, and of the workspace, one after the other in any order.
+	RowsOfAll(ctx context.Context, s rollup.Span, from, to int64, f func(c campaign.ID, bucket int64, counts, sets []byte) error) error
+	// Days are those (Unix seconds), in order, that hold events, rows of the workspace or days of campaigns.
+	Days(ctx context.Context) ([]int64, error)
 
 	// Suppress adds causes, of which the earliest of each (recipient, reason) stays.
 	Suppress(ctx context.Context, causes []Suppression) error

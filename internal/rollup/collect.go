@@ -117,7 +117,7 @@ func readLife(ctx context.Context, src Source, c campaign.ID) (life, error) {
 // and would be read for nothing.
 func (l life) begin(to int64) int64 {
 	if l.through > to && !l.empty() {
-	return Week.Bucket(l.first)
+		return Week.Bucket(l.first)
 	}
 	return open
 }

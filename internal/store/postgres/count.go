@@ -20,11 +20,9 @@ import (
 )
 
 // IdentityKey implements ingest.Store. A deleted workspace has one too: what was accepted for it is still counted.
-func (s *Store) IdentityKey(ctx context.Context, ws workspace.ID) (key event.Key, err error) {
-	err = s.read(ctx, "identity key", func(tx pgx.Tx) error {
-		return tx.QueryRow(ctx, "SELECT identity_key FROM workspaces WHERE id = $1", ws).Scan((*[]byte)(&key))
-	})
-	return key, err
+func (s *Store) IdentityKey(ctx context.Context, ws workspace.ID) (event.Key, error) {
+	row, err := s.anyWorkspace(ctx, ws)
+	return row.key, err
 }
 
 // Connection implements ingest.Store.
@@ -99,20 +97,18 @@ func (s *Store) Count(ctx context.Context, items []ingest.Item, f func(ingest.Tx
 func (s *Store) workspaceNums(ctx context.Context, items []ingest.Item) (nums []int64, err error) {
 	seen := map[workspace.ID]bool{}
 	for i := range items {
-		seen[items[i].Workspace] = true
-	}
-	err = s.read(ctx, "workspaces", func(tx pgx.Tx) error {
-		for id := range seen {
-			num, err := s.anyWorkspace(ctx, tx, id)
-			if err != nil {
-				return err
-			}
-			nums = append(nums, num.num)
+		id := items[i].Workspace
+		if seen[id] {
+			continue
 		}
-		return nil
-	})
+		row, err := s.anyWorkspace(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		seen[id], nums = true, append(nums, row.num)
+	}
 	slices.Sort(nums)
-	return nums, err
+	return nums, nil
 }
 
 // claim makes this transaction the one that counts the items, and the only writer of their workspaces. Where another process
@@ -135,7 +131,10 @@ func (s *Store) claim(ctx context.Context, tx pgx.Tx, nums []int64, items []inge
 	}
 	seqs := make([]int64, len(items))
 	for i := range items {
-		_, seqs[i] = items[i].ID.Place()
+		var err error
+		if seqs[i], err = s.waitingSeq(ctx, tx, items[i].ID); err != nil {
+			return err
+		}
 	}
 	tag, err := tx.Exec(ctx, "DELETE FROM inbox WHERE seq = ANY ($1)", seqs)
 	if err == nil && tag.RowsAffected() != int64(len(items)) {
@@ -158,32 +157,23 @@ func (s *Store) Rewrite(ctx context.Context, c workspace.Caller, f func(ingest.W
 	return s.rewrite(ctx, "rewrite", c, func(w *workspaceTx) error { return f(w) })
 }
 
+// TryRewrite implements ingest.Store. It waits as long as counting does: where several processes count all the time, it would
+// hardly ever find the workspace free.
+func (s *Store) TryRewrite(ctx context.Context, c workspace.Caller, f func(ingest.WorkspaceTx) error) error {
+	err := s.rewriteWithin(ctx, "rewrite", c, min(countWaits, s.times.lock), func(w *workspaceTx) error { return f(w) })
+	if code(err) == lockNotAvailable {
+		return errTaken()
+	}
+	return err
+}
+
 // rewrite runs f in one transaction of the workspace, as its only writer, for which it waits.
 func (s *Store) rewrite(ctx context.Context, what string, c workspace.Caller, f func(*workspaceTx) error) error {
-	return s.rewriteLocked(ctx, what, c, func(tx pgx.Tx, num int64) error {
-		return s.lockWorkspaces(ctx, tx, []int64{num}, s.times.lock)
-	}, f)
+	return s.rewriteWithin(ctx, what, c, s.times.lock, f)
 }
 
-// TryRewrite implements ingest.Store. Within this process it waits for its turn: what counts all the time would never leave it
-// one.
-func (s *Store) TryRewrite(ctx context.Context, c workspace.Caller, f func(ingest.WorkspaceTx) error) error {
-	return s.rewriteLocked(ctx, "rewrite", c, func(tx pgx.Tx, num int64) error {
-		var ours bool
-		err := tx.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock($1, $2)", lockWorkspace, num).Scan(&ours)
-		if err == nil && !ours {
-			err = errTaken()
-		}
-		return err
-	}, func(w *workspaceTx) error { return f(w) })
-}
-
-func (s *Store) rewriteLocked(ctx context.Context, what string, c workspace.Caller, lock func(pgx.Tx, int64) error, f func(*workspaceTx) error) error {
-	var ws workspaceRow
-	err := s.read(ctx, what, func(tx pgx.Tx) (err error) {
-		ws, err = s.anyWorkspace(ctx, tx, c.Workspace())
-		return err
-	})
+func (s *Store) rewriteWithin(ctx context.Context, what string, c workspace.Caller, wait time.Duration, f func(*workspaceTx) error) error {
+	ws, err := s.anyWorkspace(ctx, c.Workspace())
 	if err != nil {
 		return err
 	}
@@ -195,7 +185,7 @@ func (s *Store) rewriteLocked(ctx context.Context, what string, c workspace.Call
 	var t *countTx
 	err = s.counting(ctx, what, func(tx pgx.Tx) error {
 		t = s.newCountTx(tx)
-		if err := lock(tx, ws.num); err != nil {
+		if err := s.lockWorkspaces(ctx, tx, []int64{ws.num}, wait); err != nil {
 			return err
 		}
 		w, err := t.workspace(ctx, c.Workspace())
@@ -221,10 +211,12 @@ func guard(f func() error) (err error) {
 }
 
 // anyWorkspace is what never changes of a workspace, of a deleted one too.
-func (s *Store) anyWorkspace(ctx context.Context, tx pgx.Tx, id workspace.ID) (workspaceRow, error) {
+func (s *Store) anyWorkspace(ctx context.Context, id workspace.ID) (workspaceRow, error) {
 	return cached(&s.mu, s.allNums, id, func() (row workspaceRow, err error) {
-		err = tx.QueryRow(ctx, "SELECT num, identity_key FROM workspaces WHERE id = $1", id).Scan(&row.num, &row.key)
-		return row, found(err, "workspace")
+		err = s.read(ctx, "workspace", func(tx pgx.Tx) error {
+			return found(tx.QueryRow(ctx, "SELECT num, identity_key FROM workspaces WHERE id = $1", id).Scan(&row.num, &row.key), "workspace")
+		})
+		return row, err
 	})
 }
 
@@ -252,7 +244,7 @@ func (t *countTx) workspace(ctx context.Context, ws workspace.ID) (*workspaceTx,
 	if w := t.byWorkspace[ws]; w != nil {
 		return w, nil
 	}
-	row, err := t.s.anyWorkspace(ctx, t.tx, ws)
+	row, err := t.s.anyWorkspace(ctx, ws) // known since it was locked
 	if err != nil {
 		return nil, err
 	}
@@ -260,7 +252,8 @@ func (t *countTx) workspace(ctx context.Context, ws workspace.ID) (*workspaceTx,
 	if err != nil {
 		return nil, err
 	}
-	w := &workspaceTx{view: newView(t.tx, row.num, now), t: t, key: row.key, found: map[recipient.Hash]recipient.Ordinal{}, linkNums: map[linkKey]int64{}}
+	w := &workspaceTx{view: newView(t.tx, row.num, now), t: t, key: row.key, found: map[recipient.Hash]recipient.Ordinal{}, linkNums: map[linkKey]int64{},
+		recovered: map[recoveredKey]map[int64]bool{}}
 	t.byWorkspace[ws] = w
 	return w, nil
 }
@@ -268,7 +261,7 @@ func (t *countTx) workspace(ctx context.Context, ws workspace.ID) (*workspaceTx,
 // kept lets the caches have what the transaction has made, now that it is committed.
 func (t *countTx) kept() {
 	for _, w := range t.byWorkspace {
-		t.s.recipients.add(w.ws, w.found)
+		t.s.recipients.Add(w.ws, w.found)
 	}
 }
 
@@ -279,8 +272,9 @@ type workspaceTx struct {
 	key   []byte                               // the workspace's identity key
 	found map[recipient.Hash]recipient.Ordinal // recipients that are not in the cache
 
-	linkNums map[linkKey]int64
-	ids      map[int64]campaign.ID // see campaignIDs
+	linkNums  map[linkKey]int64
+	ids       map[int64]campaign.ID           // see campaignIDs
+	recovered map[recoveredKey]map[int64]bool // see mayBeRecovered
 }
 
 func (w *workspaceTx) exec(ctx context.Context, text string, args ...any) (pgconn.CommandTag, error) {

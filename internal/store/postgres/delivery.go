@@ -110,16 +110,23 @@ func (l deliveryList) waiting(ctx context.Context, limit, offset int64) ([]deliv
 }
 
 func (l deliveryList) readWaiting(ctx context.Context, text string, args ...any) ([]delivery.Delivery, error) {
-	epoch, _, err := l.s.epoch(ctx, l.tx)
+	var seqs []int64
+	out, err := query(ctx, l.tx, func(r row) (d delivery.Delivery, err error) {
+		var seq, received int64
+		err = r.Scan(&seq, &d.Connection, &d.Provider, &received, &d.Objects, &d.Bytes)
+		d.Workspace, d.ReceivedAt, d.RawKept = l.of, fromMicros(received), true
+		seqs = append(seqs, seq)
+		return d, err
+	}, text, args...)
 	if err != nil {
 		return nil, err
 	}
-	return query(ctx, l.tx, func(r row) (d delivery.Delivery, err error) {
-		var seq, received int64
-		err = r.Scan(&seq, &d.Connection, &d.Provider, &received, &d.Objects, &d.Bytes)
-		d.ID, d.Workspace, d.ReceivedAt, d.RawKept = delivery.IDOf(epoch, seq), l.of, fromMicros(received), true
-		return d, err
-	}, text, args...)
+	for i := range out {
+		if out[i].ID, err = l.s.waitingID(ctx, l.tx, seqs[i]); err != nil {
+			return nil, err
+		}
+	}
+	return out, err
 }
 
 const deliverySQL = `SELECT m.epoch, d.num, n.id, n.provider, d.received_at, d.state, d.objects, d.bytes, d.inserted, d.duplicate, d.ignored, d.quarantined,
@@ -171,21 +178,23 @@ func (s *Store) GetDelivery(ctx context.Context, c workspace.Caller, id delivery
 		if err != nil {
 			return err
 		}
-		own, _, err := s.epoch(ctx, tx)
-		if err != nil {
-			return err
-		}
-		if len(found) == 0 && epoch == own {
+		if len(found) == 0 {
+			_, own, err := s.epoch(ctx, tx)
+			if err != nil {
+				return err
+			}
 			l := deliveryList{s: s, tx: tx, ws: ws.num, of: c.Workspace()}
-			found, err = l.readWaiting(ctx, fmt.Sprintf(waitingSQL, "SELECT * FROM inbox WHERE seq = $2 AND workspace_id = $1"), ws.num, seq)
+			found, err = l.readWaiting(ctx, fmt.Sprintf(waitingSQL, `SELECT * FROM inbox WHERE workspace_id = $1
+				AND seq = $2 + (SELECT (number::bigint - $4) << 40 FROM marks WHERE epoch = $3)`), ws.num, seq, int64(epoch), own)
+			if err != nil {
+				return err
+			}
 		}
-		if err == nil && len(found) == 0 {
-			err = noSuch("delivery")
+		if len(found) == 0 {
+			return noSuch("delivery")
 		}
-		if err == nil {
-			d = found[0]
-		}
-		return err
+		d = found[0]
+		return nil
 	})
 	return d, err
 }

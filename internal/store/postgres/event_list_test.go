@@ -15,6 +15,7 @@ import (
 	"monterey/internal/campaign"
 	"monterey/internal/event"
 	"monterey/internal/fault"
+	"monterey/internal/store/eventlist"
 	"monterey/internal/workspace"
 )
 
@@ -183,6 +184,43 @@ func TestListEventsOfManyCampaigns(t *testing.T) {
 				t.Fatalf("behind %d in order %d:\n%s", behind, p.Order, diff)
 			}
 		}
+	}
+}
+
+// TestListEventsOfManyChanges: what changed is more than is collected.
+func TestListEventsOfManyChanges(t *testing.T) {
+	f := newFixture(t, 5, 2, 50)
+	f.grow(eventlist.FewKeys*5/4, fixtureSpan)
+	f.takeBack(40)
+	types := event.ListParams{Filter: event.Filter{Types: event.Types[:6]}}
+	for _, p := range []event.ListParams{types, {Filter: event.Filter{UpdatedFrom: fixtureStart}}, {Filter: event.Filter{Types: types.Types, UpdatedFrom: fixtureStart}}} {
+		for _, p.Order = range []event.Order{event.NewestFirst, event.OldestFirst, event.UpdatedFirst, event.UpdatedLatest} {
+			all := f.choose(p)
+			if len(all) <= eventlist.FewKeys {
+				t.Fatalf("%d events are few", len(all))
+			}
+			p.Limit = 50
+			for _, at := range []int{0, 70, 2000} {
+				p.Offset, p.After = at, nil
+				f.checkList(p, all, at)
+				if at > 0 {
+					p.Offset, p.After = 0, &event.Cursor{ID: all[at-1].ID, UpdatedAt: all[at-1].UpdatedAt}
+					f.checkList(p, all, at)
+				}
+			}
+		}
+	}
+}
+
+// checkList sees that a list, which has more than its part, is that part of all.
+func (f *fixture) checkList(p event.ListParams, all []event.Event, at int) {
+	f.t.Helper()
+	got, err := f.ListEvents(context.Background(), f.caller, p)
+	if err != nil || got.Total != int64(len(all)) || !got.More {
+		f.t.Fatalf("error %v, total %d, want %d, more %v", err, got.Total, len(all), got.More)
+	}
+	if diff := gocmp.Diff(all[at:at+p.Limit], got.Items); diff != "" {
+		f.t.Fatalf("%+v:\n%s", p, diff)
 	}
 }
 

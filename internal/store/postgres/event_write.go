@@ -3,10 +3,13 @@ package postgres
 import (
 	"context"
 	"crypto/sha256"
+	"maps"
+	"math"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"monterey/internal/bounce"
 	"monterey/internal/campaign"
@@ -72,17 +75,14 @@ func (w *workspaceTx) InsertEvents(ctx context.Context, events []event.Event, fr
 		c.updated[i], c.received[i] = micros(e.UpdatedAt), micros(e.ReceivedAt)
 		c.ips[i], c.facts[i] = e.Facts.IP, e.Facts.Other()
 	}
-	next := 0
 	var id event.ID
 	dest := []any{&id}
 	return inserted, w.each(ctx, func(r row) error {
 		if err := r.Scan(dest...); err != nil {
 			return err
 		}
-		for events[next].ID != id { // they come in the order of the array, which is sorted
-			next++
-		}
-		inserted[next] = true
+		i, _ := slices.BinarySearchFunc(c.ids, id, event.ID.Compare)
+		inserted[i] = true
 		return nil
 	}, insertEventsSQL, w.ws, c.ids, c.campaigns, c.ordinals, c.links, c.types, c.actors, c.classes, c.sources, c.updated, c.received, c.firstDelivery, c.ips, c.facts)
 }
@@ -362,33 +362,61 @@ func (w *workspaceTx) CampaignIDs(ctx context.Context) ([]campaign.ID, error) {
 	return out, err
 }
 
-// Bounds implements ingest.WorkspaceTx.
-func (w *workspaceTx) Bounds(ctx context.Context) (first, last int64, ok bool, err error) {
-	see := func(at int64) {
-		day := rollup.Day.Bucket(at)
-		if !ok {
-			first, last, ok = day, day, true
-		}
-		first, last = min(first, day), max(last, day)
+// RowsOfAll implements ingest.WorkspaceTx.
+func (w *workspaceTx) RowsOfAll(ctx context.Context, s rollup.Span, from, to int64, f func(campaign.ID, int64, []byte, []byte) error) error {
+	ids, nums, err := w.withRollups(ctx)
+	if err != nil {
+		return err
 	}
-	for _, order := range []string{"ASC", "DESC"} {
-		err = w.each(ctx, func(r row) error {
-			var id event.ID
-			err := r.Scan(&id)
-			see(id.Time().Unix())
+	var num, bucket int64
+	var counts, sets pgtype.DriverBytes
+	return w.each(ctx, func(r row) error {
+		if err := r.Scan(&num, &bucket, &counts, &sets); err != nil {
 			return err
-		}, "SELECT id FROM events WHERE workspace_id = $1 ORDER BY id "+order+" LIMIT 1", w.ws)
-		if err != nil {
-			return 0, 0, false, err
 		}
+		return f(ids[num], bucket, counts, sets)
+	}, `SELECT c.num, r.bucket, r.counts, r.sets FROM unnest($2::integer[]) AS c (num) CROSS JOIN LATERAL
+		(SELECT bucket, counts, sets FROM rollups WHERE workspace_id = $1 AND campaign = c.num AND span = $3 AND bucket >= $4 AND bucket < $5 OFFSET 0) r`,
+		w.ws, nums, int64(s), from, to)
+}
+
+// withRollups are the numbers of all that may have rollups, with their ids.
+func (w *workspaceTx) withRollups(ctx context.Context) (ids map[int64]campaign.ID, nums []int64, err error) {
+	all, err := w.campaignIDs(ctx)
+	if err != nil {
+		return nil, nil, err
 	}
+	ids = maps.Clone(all)
+	ids[-1] = rollup.Workspace
+	return ids, slices.Sorted(maps.Keys(ids)), nil
+}
+
+// Days implements ingest.WorkspaceTx. Events are asked for day by day, so that all of a day but its first are jumped over.
+func (w *workspaceTx) Days(ctx context.Context) ([]int64, error) {
+	_, nums, err := w.withRollups(ctx)
+	if err != nil {
+		return nil, err
+	}
+	days := map[int64]bool{}
 	err = w.each(ctx, func(r row) error {
 		var bucket int64
 		err := r.Scan(&bucket)
-		see(bucket)
+		days[rollup.Day.Bucket(bucket)] = true
 		return err
-	}, "SELECT bucket FROM rollups WHERE workspace_id = $1 AND campaign = -1 AND span = $2", w.ws, int64(rollup.Day))
-	return first, last, ok, err
+	}, `SELECT r.bucket FROM unnest($2::integer[]) AS c (num) CROSS JOIN LATERAL
+		(SELECT bucket FROM rollups WHERE workspace_id = $1 AND campaign = c.num AND span = ANY ($3) AND (span = $4 OR campaign = -1) OFFSET 0) r`,
+		w.ws, nums, []int64{int64(rollup.Quarter), int64(rollup.Hour), int64(rollup.Day)}, int64(rollup.Day))
+	for next, more := event.FirstIn(math.MinInt64), true; more && err == nil; {
+		more = false
+		err = w.each(ctx, func(r row) error {
+			var id event.ID
+			err := r.Scan(&id)
+			day := rollup.Day.Bucket(id.Time().Unix())
+			days[day], next, more = true, event.FirstIn(day+rollup.DaySeconds), true
+			return err
+		}, "SELECT id FROM events WHERE workspace_id = $1 AND id >= $2 ORDER BY id LIMIT 1", w.ws, next)
+	}
+	return slices.Sorted(maps.Keys(days)), err
 }
 
 // HumanMark implements ingest.WorkspaceTx.

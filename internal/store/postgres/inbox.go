@@ -320,6 +320,44 @@ func (s *Store) epoch(ctx context.Context, tx pgx.Tx) (epoch uint64, number int6
 	return uint64(e), number, nil
 }
 
+// Bodies that waited in files which were copied into this database wait here with numbers below zero: what is missing from the
+// delivery's number to that of the own epoch. So a delivery's number is the own epoch's and the number here together, always.
+
+// waitingID is the id of the delivery with this number in the inbox.
+func (s *Store) waitingID(ctx context.Context, tx pgx.Tx, seq int64) (delivery.ID, error) {
+	epoch, own, err := s.epoch(ctx, tx)
+	if err != nil {
+		return delivery.ID{}, err
+	}
+	if seq < 0 {
+		num := own<<seqBits + seq
+		seq = num & (1<<seqBits - 1)
+		if epoch, err = s.epochOf(ctx, tx, num>>seqBits); err != nil {
+			return delivery.ID{}, err
+		}
+	}
+	return delivery.IDOf(epoch, seq), nil
+}
+
+// waitingSeq is the inverse.
+func (s *Store) waitingSeq(ctx context.Context, tx pgx.Tx, id delivery.ID) (int64, error) {
+	_, own, err := s.epoch(ctx, tx)
+	if err != nil {
+		return 0, err
+	}
+	num, err := s.deliveryNum(ctx, tx, id)
+	return num - own<<seqBits, err
+}
+
+// epochOf is the epoch with this number.
+func (s *Store) epochOf(ctx context.Context, tx pgx.Tx, number int64) (uint64, error) {
+	return cached(&s.mu, s.epochs, number, func() (epoch uint64, err error) {
+		var e int64
+		err = tx.QueryRow(ctx, "SELECT epoch FROM marks WHERE number = $1", number).Scan(&e)
+		return uint64(e), err
+	})
+}
+
 // ownEpoch is the least number of the database's own epoch; those of files copied into it are lower.
 const ownEpoch = 1 << 20
 

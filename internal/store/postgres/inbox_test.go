@@ -267,7 +267,7 @@ func TestTaken(t *testing.T) {
 	ctx := t.Context()
 	url := database(t)
 	s, other := openStore(t, url, nil), openStore(t, url, nil)
-	s.times.lock = 300 * time.Millisecond
+	s.times.lock = time.Second
 	one, two := newSource(t, s), newSource(t, s)
 	one.append(t, s, "one")
 	two.append(t, s, "two")

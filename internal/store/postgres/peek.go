@@ -21,8 +21,8 @@ const (
 // handedOut remembers what Peek has given: for the last item of each answer, all that led to it. An answer may be thrown away
 // and asked for again, so it counts as given only for who asks for what is behind it.
 type handedOut struct {
-	chains map[int64]*chain // by sequence number of the last item
-	order  []int64          // of chains; the oldest are forgotten
+	chains map[delivery.ID]*chain // by the last item
+	order  []delivery.ID          // of chains; the oldest are forgotten
 }
 
 type chain struct {
@@ -38,11 +38,7 @@ func (h *handedOut) until(after *ingest.Item) (*chain, map[int64]bool) {
 	if after == nil {
 		return nil, given
 	}
-	_, seq := after.ID.Place()
-	c := h.chains[seq]
-	if c == nil { // forgotten: it is found out when it is counted
-		c = &chain{seqs: []int64{seq}}
-	}
+	c := h.chains[after.ID] // nil = forgotten: that some were given is found out when they are counted
 	for b := c; b != nil; b = b.before {
 		for _, seq := range b.seqs {
 			given[seq] = true
@@ -51,17 +47,17 @@ func (h *handedOut) until(after *ingest.Item) (*chain, map[int64]bool) {
 	return c, given
 }
 
-func (h *handedOut) add(before *chain, keys []waitingKey) {
-	if len(keys) == 0 {
+func (h *handedOut) add(before *chain, keys []waitingKey, items []ingest.Item) {
+	if len(items) == 0 {
 		return
 	}
 	c := &chain{before: before, seqs: make([]int64, len(keys))}
 	for i, k := range keys {
 		c.seqs[i] = k.seq
 	}
-	last := c.seqs[len(keys)-1]
+	last := items[len(items)-1].ID
 	if h.chains == nil {
-		h.chains = map[int64]*chain{}
+		h.chains = map[delivery.ID]*chain{}
 	}
 	if h.chains[last] == nil {
 		h.order = append(h.order, last)
@@ -74,7 +70,7 @@ func (h *handedOut) add(before *chain, keys []waitingKey) {
 }
 
 // counted forgets what led to an item that is counted: batches are counted in the order in which they were given.
-func (h *handedOut) counted(last int64) {
+func (h *handedOut) counted(last delivery.ID) {
 	if c := h.chains[last]; c != nil {
 		c.before, c.seqs = nil, nil
 	}
@@ -114,7 +110,7 @@ func (s *Store) Peek(ctx context.Context, after *ingest.Item, maxObjects, maxByt
 		return nil, err
 	}
 	in.mu.Lock()
-	in.handed.add(before, p.chosen)
+	in.handed.add(before, p.chosen, items)
 	in.mu.Unlock()
 	return items, nil
 }
@@ -247,22 +243,22 @@ func (s *Store) waitingItems(ctx context.Context, tx pgx.Tx, chosen []waitingKey
 	if len(chosen) == 0 {
 		return nil, nil
 	}
-	epoch, _, err := s.epoch(ctx, tx)
-	if err != nil {
-		return nil, err
-	}
 	at := make(map[int64]int, len(chosen))
 	seqs := make([]int64, len(chosen))
 	items := make([]ingest.Item, len(chosen))
 	for i, k := range chosen {
 		at[k.seq], seqs[i] = i, k.seq
-		items[i].ID, items[i].ReceivedAt, items[i].Objects = delivery.IDOf(epoch, k.seq), fromMicros(k.received), int(k.objects)
+		items[i].ReceivedAt, items[i].Objects = fromMicros(k.received), int(k.objects)
+		var err error
+		if items[i].ID, err = s.waitingID(ctx, tx, k.seq); err != nil {
+			return nil, err
+		}
 		if items[i].Workspace, err = s.workspaceID(ctx, tx, k.ws); err != nil {
 			return nil, err
 		}
 	}
 	connections := make([]int64, len(chosen))
-	_, err = query(ctx, tx, func(r row) (_ struct{}, err error) {
+	_, err := query(ctx, tx, func(r row) (_ struct{}, err error) {
 		var seq, conn int64
 		var body []byte
 		err = r.Scan(&seq, &conn, &body)

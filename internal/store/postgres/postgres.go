@@ -66,14 +66,15 @@ type Options struct {
 	URL    string           // of the database, perhaps through PgBouncer
 	Direct string           // past PgBouncer, for migrations and LISTEN; empty = URL, which then has none in front
 	Now    func() time.Time // nil = the database's clock, on which several machines agree
+	Fill   bool             // open it also while it is not filled yet (see Load)
 
 	InboxBytes int64 // of bodies that wait, above which nothing more is accepted; default 8 GiB
 }
 
+var _ store.Store = (*Store)(nil)
+
 // Store is the database. It is safe for concurrent use.
 type Store struct {
-	store.Store // what is not written yet
-
 	now    func() time.Time // nil = the database's clock
 	pool   *pgxpool.Pool
 	direct *pgx.ConnConfig // see Options.Direct
@@ -84,7 +85,7 @@ type Store struct {
 
 	inbox      *inbox
 	turns      turns
-	recipients *recipientCache
+	recipients *recipient.Cache
 	packer     *delivery.Packer
 
 	mu             sync.Mutex
@@ -94,6 +95,7 @@ type Store struct {
 	connectionIDs  map[int64]provider.ID
 	connectionNums map[provider.ID]int64
 	epochNums      map[uint64]int64 // see deliveryNum
+	epochs         map[int64]uint64 // the inverse
 }
 
 // workspaceRow is what never changes of a workspace.
@@ -114,8 +116,8 @@ func OpenWith(ctx context.Context, opts Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{now: opts.Now, times: usual, direct: cfg.ConnConfig.Copy(), nums: map[workspace.ID]workspaceRow{}, allNums: map[workspace.ID]workspaceRow{}, workspaceIDs: map[int64]workspace.ID{},
-		connectionIDs: map[int64]provider.ID{}, connectionNums: map[provider.ID]int64{}, epochNums: map[uint64]int64{},
-		recipients: &recipientCache{known: map[recipientKey]recipient.Ordinal{}}}
+		connectionIDs: map[int64]provider.ID{}, connectionNums: map[provider.ID]int64{}, epochNums: map[uint64]int64{}, epochs: map[int64]uint64{},
+		recipients: recipient.NewCache()}
 	if s.packer, err = delivery.NewPacker(); err != nil {
 		return nil, fmt.Errorf("postgres: open: %w", err)
 	}
@@ -137,6 +139,9 @@ func OpenWith(ctx context.Context, opts Options) (*Store, error) {
 	}
 	if s.queue, err = jobs.NewQueue(riverpgxv5.New(s.pool)); err == nil {
 		err = s.suits(ctx)
+	}
+	if err == nil && !opts.Fill {
+		err = s.loading(ctx)
 	}
 	if err != nil {
 		s.pool.Close()
@@ -212,7 +217,7 @@ func (s *Store) Ready(ctx context.Context) error {
 	if has < s.needs {
 		return fault.New(fault.Unavailable, "the database has version %d, this release needs %d", has, s.needs)
 	}
-	return nil
+	return s.loading(ctx)
 }
 
 // write runs f in a transaction, of which nothing stays when f fails. f runs again after a deadlock and

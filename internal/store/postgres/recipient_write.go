@@ -5,48 +5,12 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"sync"
 
 	"github.com/RoaringBitmap/roaring/v2"
 
 	"monterey/internal/ingest"
 	"monterey/internal/recipient"
 )
-
-// recipientCache remembers ordinals, which never change. It holds at most maxRecipients of all workspaces (about 50 bytes
-// each) and forgets an arbitrary part when it is full.
-type recipientCache struct {
-	mu    sync.Mutex
-	known map[recipientKey]recipient.Ordinal
-}
-
-const maxRecipients = 1 << 20
-
-type recipientKey struct {
-	ws   int64
-	hash recipient.Hash
-}
-
-func (c *recipientCache) get(k recipientKey) (recipient.Ordinal, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	o, ok := c.known[k]
-	return o, ok
-}
-
-func (c *recipientCache) add(ws int64, found map[recipient.Hash]recipient.Ordinal) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for h, o := range found {
-		c.known[recipientKey{ws, h}] = o
-	}
-	for k := range c.known {
-		if len(c.known) <= maxRecipients {
-			break
-		}
-		delete(c.known, k)
-	}
-}
 
 // Recipients implements ingest.WorkspaceTx.
 func (w *workspaceTx) Recipients(ctx context.Context, rs []ingest.Recipient) ([]recipient.Ordinal, error) {
@@ -88,7 +52,7 @@ func (w *workspaceTx) ordinal(h recipient.Hash) (recipient.Ordinal, bool) {
 	if o, ok := w.found[h]; ok {
 		return o, true
 	}
-	return w.t.s.recipients.get(recipientKey{w.ws, h})
+	return w.t.s.recipients.Get(w.ws, h)
 }
 
 // findRecipients looks for recipients in the order of the index: of many in a large dictionary that reads each page once.

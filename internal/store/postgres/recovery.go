@@ -80,6 +80,9 @@ func (w *workspaceTx) RecoveredOf(ctx context.Context, c campaign.ID, t event.Ty
 	if err != nil {
 		return nil, err
 	}
+	if may, err := w.mayBeRecovered(ctx, recoveredKey{num, int64(t)}, int64(of)); err != nil || !may {
+		return nil, err
+	}
 	err = w.each(ctx, func(r row) error {
 		var k ingest.Recovered
 		var fetched int64
@@ -95,6 +98,34 @@ func (w *workspaceTx) RecoveredOf(ctx context.Context, c campaign.ID, t event.Ty
 	return out, err
 }
 
+// recoveredKey is what recovered events are asked for by, beside their recipient.
+type recoveredKey struct{ campaign, kind int64 }
+
+// knownRecovered is up to how many recipients are remembered of whom something was recovered. RecoveredOf is asked for each of
+// a batch, nearly all of whom are others.
+const knownRecovered = 20_000
+
+// mayBeRecovered says whether anything may have been recovered of a recipient.
+func (w *workspaceTx) mayBeRecovered(ctx context.Context, k recoveredKey, of int64) (bool, error) {
+	known, asked := w.recovered[k]
+	if !asked {
+		known = map[int64]bool{}
+		err := w.each(ctx, func(r row) error {
+			n, err := scanNum(r)
+			known[n] = true
+			return err
+		}, "SELECT ordinal FROM recovered WHERE workspace_id = $1 AND campaign = $2 AND type = $3 GROUP BY ordinal LIMIT $4", w.ws, k.campaign, k.kind, knownRecovered+1)
+		if err != nil {
+			return false, err
+		}
+		if len(known) > knownRecovered {
+			known = nil
+		}
+		w.recovered[k] = known
+	}
+	return known == nil || known[of], nil
+}
+
 // AddRecovered implements ingest.RecoveryTx.
 func (w *workspaceTx) AddRecovered(ctx context.Context, events []event.Event, by []event.Recovery) error {
 	n := len(events)
@@ -106,6 +137,7 @@ func (w *workspaceTx) AddRecovered(ctx context.Context, events []event.Event, by
 		if err != nil {
 			return err
 		}
+		delete(w.recovered, recoveredKey{num, int64(e.Type)})
 		campaigns[i], types[i], ordinals[i], fetched[i], ids[i], allOpens[i] = num, int64(e.Type), int64(e.Recipient), micros(by[i].Fetched), e.ID, by[i].AllOpens
 	}
 	_, err := w.exec(ctx, `INSERT INTO recovered (workspace_id, campaign, type, ordinal, id, fetched, all_opens)

@@ -82,7 +82,6 @@ func (in *inbox) counted(items []ingest.Item) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if len(items) > 0 {
-		_, seq := items[len(items)-1].ID.Place()
-		in.handed.counted(seq)
+		in.handed.counted(items[len(items)-1].ID)
 	}
 }

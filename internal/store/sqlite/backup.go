@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -116,4 +117,18 @@ func check(ctx context.Context, db *sql.DB, name string) error {
 		return fault.Wrap(fault.Internal, fmt.Errorf("%s: %s", name, answer), "the file %s is damaged", name)
 	}
 	return nil
+}
+
+// OpenReading opens one file for nothing but reading, as it is: also what a server that was killed has left in its log is read,
+// and nothing is written into the file.
+func OpenReading(path string) (*sql.DB, error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("sqlite: %w", err)
+	}
+	q := url.Values{"mode": {"ro"}, "_pragma": {fmt.Sprintf("busy_timeout(%d)", busyFor.Milliseconds()), "query_only(ON)", "temp_store(MEMORY)", fmt.Sprintf("cache_size(-%d)", readerCache)}}
+	db, err := sql.Open("sqlite", fileURI(path, q))
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: open %s: %w", filepath.Base(path), err)
+	}
+	return db, nil
 }

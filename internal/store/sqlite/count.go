@@ -165,7 +165,7 @@ func (t *countTx) workspace(ctx context.Context, ws workspace.ID) (*workspaceTx,
 // kept lets the caches have what the transaction has made, now that it is committed.
 func (t *countTx) kept() {
 	for _, w := range t.byWorkspace {
-		t.s.recipients.add(w.ws, w.found)
+		t.s.recipients.Add(w.ws, w.found)
 	}
 }
 

@@ -2,9 +2,10 @@ package sqlite
 
 import (
 	"context"
+	"maps"
+	"math"
+	"slices"
 	"time"
-
-	"github.com/google/uuid"
 
 	"monterey/internal/bounce"
 	"monterey/internal/campaign"
@@ -307,33 +308,59 @@ func (w *workspaceTx) CampaignIDs(ctx context.Context) ([]campaign.ID, error) {
 	return out, nil
 }
 
-// Bounds implements ingest.WorkspaceTx.
-func (w *workspaceTx) Bounds(ctx context.Context) (first, last int64, ok bool, err error) {
-	see := func(at int64) {
-		day := rollup.Day.Bucket(at)
-		if !ok {
-			first, last, ok = day, day, true
-		}
-		first, last = min(first, day), max(last, day)
+// RowsOfAll implements ingest.WorkspaceTx.
+func (w *workspaceTx) RowsOfAll(ctx context.Context, s rollup.Span, from, to int64, f func(campaign.ID, int64, []byte, []byte) error) error {
+	ids, err := w.CampaignIDs(ctx)
+	if err != nil {
+		return err
 	}
-	for _, order := range []string{"ASC", "DESC"} {
-		err = w.each(ctx, func(r row) error {
-			var id uuid.UUID
-			err := r.Scan(&id)
-			see(secondOf(id[:]))
-			return err
-		}, "SELECT id FROM events WHERE workspace = ? ORDER BY id "+order+" LIMIT 1", w.ws)
+	for _, id := range append(ids, rollup.Workspace) {
+		err := w.Rows(ctx, id, s, from, to, func(bucket int64, counts, sets []byte) error { return f(id, bucket, counts, sets) })
 		if err != nil {
-			return 0, 0, false, err
+			return err
 		}
 	}
-	err = w.each(ctx, func(r row) error {
+	return nil
+}
+
+// Days implements ingest.WorkspaceTx. Events are asked for day by day, so that all of a day but its first are jumped over.
+func (w *workspaceTx) Days(ctx context.Context) ([]int64, error) {
+	all, err := w.campaignIDs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	days := map[int64]bool{}
+	add := func(r row) error {
 		var bucket int64
 		err := r.Scan(&bucket)
-		see(bucket)
+		days[rollup.Day.Bucket(bucket)] = true
 		return err
-	}, "SELECT bucket FROM rollups WHERE workspace = ? AND campaign = -1 AND span = ?", w.ws, int64(rollup.Day))
-	return first, last, ok, err
+	}
+	const rows = "SELECT bucket FROM rollups WHERE workspace = ? AND campaign = ? AND span = ?"
+	for num := range all {
+		if err := w.each(ctx, add, rows, w.ws, num, int64(rollup.Day)); err != nil {
+			return nil, err
+		}
+	}
+	for _, span := range []rollup.Span{rollup.Quarter, rollup.Hour, rollup.Day} {
+		if err := w.each(ctx, add, rows, w.ws, -1, int64(span)); err != nil {
+			return nil, err
+		}
+	}
+	for next, more := event.FirstIn(math.MinInt64), true; more; {
+		more = false
+		err := w.each(ctx, func(r row) error {
+			var id event.ID
+			err := r.Scan(&id)
+			day := rollup.Day.Bucket(id.Time().Unix())
+			days[day], next, more = true, event.FirstIn(day+rollup.DaySeconds), true
+			return err
+		}, "SELECT id FROM events WHERE workspace = ? AND id >= ? ORDER BY id LIMIT 1", w.ws, next.UUID[:])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return slices.Sorted(maps.Keys(days)), nil
 }
 
 // HumanMark implements ingest.WorkspaceTx.

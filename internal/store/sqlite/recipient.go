@@ -5,48 +5,12 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"sync"
 
 	"github.com/RoaringBitmap/roaring/v2"
 
 	"monterey/internal/ingest"
 	"monterey/internal/recipient"
 )
-
-// recipientCache remembers ordinals, which never change. It holds at most maxRecipients of all workspaces (about 50 bytes
-// each) and forgets an arbitrary part when it is full.
-type recipientCache struct {
-	mu    sync.Mutex
-	known map[recipientKey]recipient.Ordinal
-}
-
-const maxRecipients = 1 << 20
-
-type recipientKey struct {
-	ws   int64
-	hash recipient.Hash
-}
-
-func (c *recipientCache) get(k recipientKey) (recipient.Ordinal, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	o, ok := c.known[k]
-	return o, ok
-}
-
-func (c *recipientCache) add(ws int64, found map[recipient.Hash]recipient.Ordinal) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for h, o := range found {
-		c.known[recipientKey{ws, h}] = o
-	}
-	for k := range c.known {
-		if len(c.known) <= maxRecipients {
-			break
-		}
-		delete(c.known, k)
-	}
-}
 
 // lookup is how many hashes one statement looks up.
 const lookup = 100
@@ -106,7 +70,7 @@ func (v *view) ordinalsOf(ctx context.Context, key []byte, addresses []string) (
 	var missing []hashed
 	for i, a := range addresses {
 		h := recipient.HashOf(key, a)
-		if o, ok := v.recipients.get(recipientKey{v.ws, h}); ok {
+		if o, ok := v.recipients.Get(v.ws, h); ok {
 			ordinals[i] = int64(o)
 		} else {
 			missing = append(missing, hashed{h, i})
@@ -129,7 +93,7 @@ func (v *view) ordinalsOf(ctx context.Context, key []byte, addresses []string) (
 		return err
 	}, ordinalsSQL, len(missing), v.ws, hashes)
 	if err == nil {
-		v.recipients.add(v.ws, found)
+		v.recipients.Add(v.ws, found)
 	}
 	return ordinals, err
 }
@@ -138,7 +102,7 @@ func (w *workspaceTx) ordinal(h recipient.Hash) (recipient.Ordinal, bool) {
 	if o, ok := w.found[h]; ok {
 		return o, true
 	}
-	return w.t.s.recipients.get(recipientKey{w.ws, h})
+	return w.t.s.recipients.Get(w.ws, h)
 }
 
 func (w *workspaceTx) findRecipients(ctx context.Context, rs []ingest.Recipient, part []int) error {

@@ -68,7 +68,7 @@ type Store struct {
 	writer     *sql.DB // one connection
 	readers    *sql.DB
 	inbox      *inbox // nil unless opened by OpenInbox
-	recipients *recipientCache
+	recipients *recipient.Cache
 	queue      *jobs.Queue[*sql.Tx]
 	packer     *delivery.Packer
 	importing  chan struct{} // holds one while an import changes an account directory
@@ -94,7 +94,7 @@ type workspaceRow struct {
 // the inbox (see OpenInbox): commands work beside a running server.
 func Open(path string, now func() time.Time) (*Store, error) {
 	s := &Store{now: now, path: path, walLimit: walLimit, nums: map[workspace.ID]workspaceRow{}, importing: make(chan struct{}, 1),
-		recipients:   &recipientCache{known: map[recipientKey]recipient.Ordinal{}},
+		recipients:   recipient.NewCache(),
 		workspaceIDs: map[int64]workspace.ID{}, connectionIDs: map[int64]provider.ID{}, connectionNums: map[provider.ID]int64{}}
 	var err error
 	if s.packer, err = delivery.NewPacker(); err != nil {

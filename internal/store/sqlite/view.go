@@ -34,7 +34,7 @@ type view struct {
 	tx         *sql.Tx
 	ws         int64
 	now        time.Time
-	recipients *recipientCache
+	recipients *recipient.Cache
 	nums       map[campaign.ID]int64
 	stmts      map[string]*sql.Stmt // of this transaction; asking the connection for one costs too
 }

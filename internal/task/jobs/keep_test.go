@@ -39,16 +39,18 @@ func (d *database) keep(ctx context.Context, running []Attempt) ([]int64, error)
 	return d.lost, nil
 }
 
-func (d *database) set(down bool, lost ...int64) {
+// at is when a job was noted last.
+func (d *database) at(j Attempt) time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.down, d.lost = down, lost
+	return d.noted[j]
 }
 
-func (d *database) last(id int64, attempt int) time.Time {
+// change changes what the database says from now on.
+func (d *database) change(f func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.noted[Attempt{id, attempt}]
+	f()
 }
 
 func job(id int64, attempt int) *river.Job[Job] {
@@ -76,8 +78,10 @@ func TestKeepNotesWhatRuns(t *testing.T) {
 	d := &database{}
 	keeping(t, d, func(a, b context.Context, endA func()) {
 		time.Sleep(time.Minute)
-		if a, b := time.Since(d.last(1, 1)), time.Since(d.last(2, 5)); a > keepEvery || b > keepEvery {
-			t.Errorf("they were noted %s and %s ago", a, b)
+		for _, j := range []Attempt{{1, 1}, {2, 5}} {
+			if since := time.Since(d.at(j)); since > keepEvery {
+				t.Errorf("%v was noted %s ago", j, since)
+			}
 		}
 		if a.Err() != nil || b.Err() != nil {
 			t.Error("a job ended by itself")
@@ -85,8 +89,8 @@ func TestKeepNotesWhatRuns(t *testing.T) {
 		endA()
 		ended := time.Now()
 		time.Sleep(time.Minute)
-		if d.last(1, 1).After(ended) || time.Since(d.last(2, 5)) > keepEvery {
-			t.Errorf("one job ended: noted at %s and %s", d.last(1, 1), d.last(2, 5))
+		if one, other := d.at(Attempt{1, 1}), d.at(Attempt{2, 5}); one.After(ended) || time.Since(other) > keepEvery {
+			t.Errorf("one job ended: it was noted at %v, the other at %v", one, other)
 		}
 	})
 }
@@ -94,7 +98,7 @@ func TestKeepNotesWhatRuns(t *testing.T) {
 func TestKeepEndsWhatIsLost(t *testing.T) {
 	d := &database{}
 	keeping(t, d, func(a, b context.Context, _ func()) {
-		d.set(false, 2)
+		d.change(func() { d.lost = []int64{2} })
 		time.Sleep(keepEvery)
 		if a.Err() != nil || !errors.Is(context.Cause(b), errLost) {
 			t.Errorf("one is another's: %v, %v", a.Err(), context.Cause(b))
@@ -107,15 +111,15 @@ func TestKeepGivesUpInTime(t *testing.T) {
 	for _, hangs := range []bool{false, true} {
 		d := &database{hangs: hangs}
 		keeping(t, d, func(a, b context.Context, _ func()) {
-			d.set(true)
+			d.change(func() { d.down = true })
 			time.Sleep(giveUp - keepEvery - time.Second)
-			d.set(false)
+			d.change(func() { d.down = false })
 			time.Sleep(2 * keepEvery)
 			if a.Err() != nil || b.Err() != nil {
 				t.Fatal("given up too soon")
 			}
-			last := d.last(1, 1)
-			d.set(true)
+			last := d.at(Attempt{1, 1})
+			d.change(func() { d.down = true })
 			<-a.Done()
 			if took := time.Since(last); took > Abandoned-time.Second || !errors.Is(context.Cause(a), errLost) {
 				t.Errorf("given up %s after the last note, by %v", took, context.Cause(a))
