@@ -144,8 +144,8 @@ func NewLimits(perSecond float64, atOnce int) *Limits {
 	return &Limits{perSecond: perSecond, atOnce: atOnce, of: make(map[provider.ID]*Limit)}
 }
 
-// Share lets other processes that do the same have a part of the rate, and hear of what holds requests back. How many requests
-// there are at once stays each process's own.
+// Share lets other processes that do the same have a part of the rate, and hear of what holds requests back; before the first
+// use. How many requests there are at once stays each process's own, and so does a rate of more than 1000 a second.
 func (l *Limits) Share(t provider.Turns) { l.shared = t }
 
 // Of is the connection's limit, the same one every time.
@@ -155,9 +155,8 @@ func (l *Limits) Of(id provider.ID) *Limit {
 	limit := l.of[id]
 	if limit == nil {
 		limit = NewLimit(l.perSecond, l.atOnce)
-		limit.shared, limit.id = l.shared, id
-		if l.perSecond > 0 {
-			limit.every = time.Duration(float64(time.Second) / l.perSecond)
+		if l.perSecond > 0 && l.perSecond <= 1000 {
+			limit.shared, limit.id, limit.every = l.shared, id, time.Duration(float64(time.Second)/l.perSecond)
 		}
 		l.of[id] = limit
 	}

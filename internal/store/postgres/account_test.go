@@ -150,6 +150,7 @@ func TestImportWaits(t *testing.T) {
 		select {
 		case err := <-done:
 			t.Errorf("it did not wait: %v", err)
+			done <- err
 		case <-time.After(5 * importLook):
 		}
 		f.checkAccounts("meanwhile", rangeOf(0, 10, 1), 10)
