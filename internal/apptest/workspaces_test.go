@@ -152,7 +152,9 @@ func (l *load) post(api *apptest.App, body []byte) bool {
 func (l *load) check(t *testing.T) {
 	l.tally.check(t, "202")
 	x := newExam(&site{T: t, app: l.app}, l.world, rand.New(rand.NewPCG(3, 7)))
+	began := time.Now()
 	x.counted(l.last)
+	t.Logf("counted after %s", time.Since(began).Round(time.Millisecond))
 	x.findCampaigns()
 	x.intake()
 	x.one()

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -57,31 +58,20 @@ func (w *Worker) judge(ctx context.Context, c workspace.Caller) (more bool, err 
 // in which something changed.
 func judgeAround(ctx context.Context, tx WorkspaceTx, at []int64) (map[rollup.Key]bool, error) {
 	changed := map[rollup.Key]bool{}
+	if len(at) == 0 {
+		return changed, nil
+	}
 	slices.Sort(at)
 	within := int64(event.BurstWithin / time.Second)
-	for i := 0; i < len(at); {
-		// A click at t has a say over the clicks in [t-10, t+10].
-		from, to := at[i]-within, at[i]+within
-		for i++; i < len(at) && at[i]-within <= to; i++ {
-			to = at[i] + within
-		}
-		if err := judgeRange(ctx, tx, from, to, changed); err != nil {
-			return nil, err
-		}
-	}
-	return changed, nil
-}
-
-// judgeRange judges the clicks in [from, to], for which it looks a burst's length further on both sides.
-func judgeRange(ctx context.Context, tx WorkspaceTx, from, to int64, changed map[rollup.Key]bool) error {
-	within := int64(event.BurstWithin / time.Second)
+	// A click at t has a say over the clicks in [t-10, t+10], and so have those within 10 s of these.
+	judged, read := around(at, within), around(at, 2*within)
 	byRecipient := map[recipient.Ordinal][]Click{}
-	err := tx.Clicks(ctx, from-within, to+within, func(c Click) error {
+	err := tx.Clicks(ctx, read, func(c Click) error {
 		byRecipient[c.Recipient] = append(byRecipient[c.Recipient], c)
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var ids []event.ID
 	var rules []event.Rule
@@ -92,7 +82,7 @@ func judgeRange(ctx context.Context, tx WorkspaceTx, from, to int64, changed map
 		}
 		for i, burst := range event.Bursts(times) {
 			c := clicks[i]
-			if c.At < from || c.At > to {
+			if !contains(judged, c.At) {
 				continue // its own surroundings are not all here
 			}
 			rule := event.Rule(0)
@@ -106,7 +96,25 @@ func judgeRange(ctx context.Context, tx WorkspaceTx, from, to int64, changed map
 		}
 	}
 	if len(ids) == 0 {
-		return nil
+		return changed, nil
 	}
-	return tx.SetRules(ctx, ids, rules)
+	return changed, tx.SetRules(ctx, ids, rules)
+}
+
+// around are the ranges of all seconds that are at most so far from one of these times, which are sorted.
+func around(at []int64, within int64) (out []Range) {
+	for _, t := range at {
+		if n := len(out); n > 0 && t-within <= out[n-1].To {
+			out[n-1].To = t + within
+			continue
+		}
+		out = append(out, Range{t - within, t + within})
+	}
+	return out
+}
+
+// contains says whether a time lies in one of the ranges, which are sorted.
+func contains(in []Range, at int64) bool {
+	i, _ := slices.BinarySearchFunc(in, at, func(r Range, at int64) int { return cmp.Compare(r.To, at) })
+	return i < len(in) && in[i].From <= at
 }

@@ -142,8 +142,8 @@ type WorkspaceTx interface {
 	// ClicksChanged are the times (Unix seconds) of clicks stored or removed with an updated_at in (after, up to and with
 	// until], of the first limit events changed; until comes back as far as was read.
 	ClicksChanged(ctx context.Context, after, until time.Time, limit int) (at []int64, read time.Time, err error)
-	// Clicks calls f for each click of the workspace with from <= At <= to, in order of time.
-	Clicks(ctx context.Context, from, to int64, f func(Click) error) error
+	// Clicks calls f for each click of the workspace in these ranges, which are sorted and apart, in order of time.
+	Clicks(ctx context.Context, in []Range, f func(Click) error) error
 	// SetRules gives these events another rule and a new updated_at.
 	SetRules(ctx context.Context, ids []event.ID, r []event.Rule) error
 }
@@ -197,6 +197,9 @@ type Mark struct {
 	Campaign campaign.ID
 	Delivery delivery.ID
 }
+
+// Range are the times from one to another, both included, in Unix seconds.
+type Range struct{ From, To int64 }
 
 // Click is what the rules look at.
 type Click struct {

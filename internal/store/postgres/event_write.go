@@ -466,12 +466,15 @@ func (w *workspaceTx) ClicksChanged(ctx context.Context, after, until time.Time,
 }
 
 // Clicks implements ingest.WorkspaceTx. It hides the view's method of that name.
-func (w *workspaceTx) Clicks(ctx context.Context, from, to int64, f func(ingest.Click) error) error {
+func (w *workspaceTx) Clicks(ctx context.Context, in []ingest.Range, f func(ingest.Click) error) error {
 	ids, err := w.campaignIDs(ctx)
 	if err != nil {
 		return err
 	}
-	first, last := event.FirstIn(from), event.FirstIn(to+1)
+	first, last := make([]event.ID, len(in)), make([]event.ID, len(in))
+	for i, r := range in {
+		first[i], last[i] = event.FirstIn(r.From), event.FirstIn(r.To+1)
+	}
 	var num, ordinal, actor int64
 	var c ingest.Click
 	dest := []any{&c.ID, &num, &ordinal, &c.Link, &actor}
@@ -481,8 +484,9 @@ func (w *workspaceTx) Clicks(ctx context.Context, from, to int64, f func(ingest.
 		}
 		c.At, c.Campaign, c.Recipient, c.Rule = c.ID.Time().Unix(), ids[num], recipient.Ordinal(ordinal), event.Rule(actor)
 		return f(c)
-	}, `SELECT id, campaign, ordinal, link, actor FROM events
-		WHERE workspace_id = $1 AND type = $2 AND id >= $3 AND id < $4 ORDER BY id`, w.ws, int64(event.Click), first, last)
+	}, `SELECT e.id, e.campaign, e.ordinal, e.link, e.actor FROM unnest($3::uuid[], $4::uuid[]) AS r (first, last)
+		CROSS JOIN LATERAL (SELECT id, campaign, ordinal, link, actor FROM events
+			WHERE workspace_id = $1 AND type = $2 AND id >= r.first AND id < r.last) AS e ORDER BY e.id`, w.ws, int64(event.Click), first, last)
 }
 
 // SetRules implements ingest.WorkspaceTx.

@@ -410,22 +410,28 @@ func (w *workspaceTx) ClicksChanged(ctx context.Context, after, until time.Time,
 }
 
 // Clicks implements ingest.WorkspaceTx.
-func (w *workspaceTx) Clicks(ctx context.Context, from, to int64, f func(ingest.Click) error) error {
+func (w *workspaceTx) Clicks(ctx context.Context, in []ingest.Range, f func(ingest.Click) error) error {
 	ids, err := w.campaignIDs(ctx)
 	if err != nil {
 		return err
 	}
-	first, last := idRange(from, to+1)
 	var num, ordinal, actor int64
 	var c ingest.Click
-	return w.each(ctx, func(r row) error {
+	take := func(r row) error {
 		if err := r.Scan(&c.ID, &num, &ordinal, &c.Link, &actor); err != nil {
 			return err
 		}
 		c.At, c.Campaign, c.Recipient, c.Rule = secondOf(c.ID.UUID[:]), ids[num], recipient.Ordinal(ordinal), event.Rule(actor)
 		return f(c)
-	}, `SELECT id, campaign, ordinal, link, actor FROM events INDEXED BY events_by_type
-		WHERE workspace = ? AND type = ? AND id >= ? AND id < ? ORDER BY id`, w.ws, int64(event.Click), first, last)
+	}
+	for _, r := range in {
+		first, last := idRange(r.From, r.To+1)
+		if err := w.each(ctx, take, `SELECT id, campaign, ordinal, link, actor FROM events INDEXED BY events_by_type
+			WHERE workspace = ? AND type = ? AND id >= ? AND id < ? ORDER BY id`, w.ws, int64(event.Click), first, last); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // SetRules implements ingest.WorkspaceTx.
