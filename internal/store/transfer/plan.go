@@ -78,7 +78,7 @@ var (
 )
 
 // ownTables are those of the target that hold nothing of the source. Jobs are made anew.
-var ownTables = []string{"staged_accounts", progressTable}
+var ownTables = []string{"staged_accounts", "turns", progressTable}
 
 // foreign says whether a table is goose's, River's or SQLite's.
 func foreign(name string) bool {
