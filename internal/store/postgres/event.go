@@ -41,7 +41,8 @@ func (s *Store) GetEvent(ctx context.Context, c workspace.Caller, id event.ID) (
 const readColumns = `e.id, e.campaign, e.ordinal, e.updated_at, e.received_at, e.link, e.type, e.class, e.source, e.actor,
 	coalesce(e.ip, ''), coalesce(e.facts, ''), coalesce(a.address, '')`
 
-const eventAddress = " LEFT JOIN addresses a ON a.workspace_id = e.workspace_id AND a.ordinal = e.ordinal"
+const eventAddress = ` LEFT JOIN LATERAL
+	(SELECT address FROM addresses WHERE workspace_id = e.workspace_id AND ordinal = e.ordinal OFFSET 0) AS a ON true`
 
 // eventsSQL reads the events with these ids, in their order. The least and the greatest of them tell which partitions to look
 // into.

@@ -486,7 +486,7 @@ func (w *workspaceTx) Clicks(ctx context.Context, in []ingest.Range, f func(inge
 		return f(c)
 	}, `SELECT e.id, e.campaign, e.ordinal, e.link, e.actor FROM unnest($3::uuid[], $4::uuid[]) AS r (first, last)
 		CROSS JOIN LATERAL (SELECT id, campaign, ordinal, link, actor FROM events
-			WHERE workspace_id = $1 AND type = $2 AND id >= r.first AND id < r.last) AS e ORDER BY e.id`, w.ws, int64(event.Click), first, last)
+			WHERE workspace_id = $1 AND type = $2 AND id >= r.first AND id < r.last OFFSET 0) AS e ORDER BY e.id`, w.ws, int64(event.Click), first, last)
 }
 
 // SetRules implements ingest.WorkspaceTx.

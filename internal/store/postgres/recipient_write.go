@@ -73,7 +73,8 @@ func (w *workspaceTx) findRecipients(ctx context.Context, rs []ingest.Recipient,
 		err := r.Scan(dest...)
 		w.found[recipient.Hash(hash)] = recipient.Ordinal(o)
 		return err
-	}, "SELECT r.hash, r.ordinal FROM unnest($2::uuid[]) AS h (hash) JOIN recipients r ON r.workspace_id = $1 AND r.hash = h.hash", w.ws, hashes)
+	}, `SELECT r.hash, r.ordinal FROM unnest($2::uuid[]) AS h (hash) CROSS JOIN LATERAL
+		(SELECT hash, ordinal FROM recipients WHERE workspace_id = $1 AND hash = h.hash OFFSET 0) AS r`, w.ws, hashes)
 }
 
 // domainKey names a row of domains.
