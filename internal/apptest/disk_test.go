@@ -2,6 +2,7 @@ package apptest_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -123,9 +124,10 @@ func fill(t *testing.T, path string) {
 
 func waitRefused(t *testing.T, app *apptest.App) apptest.Answer {
 	t.Helper()
-	body := []byte(`{"key":"` + apptest.WebhookKey + `","type":"Campaign Opened","email":"full@x.test","opened_at":"2026-05-01T00:00:00Z","campaign_id":9,"custom_fields":"` +
-		strings.Repeat("x", 64<<10) + `"}`)
-	for range 1000 {
+	fields := strings.Repeat("x", 64<<10)
+	for n := range 1000 { // all differ: what is taken is no duplicate
+		body := fmt.Appendf(nil, `{"key":%q,"type":"Campaign Opened","email":"full%d@x.test","opened_at":"2026-05-01T00:00:00Z","campaign_id":9,"custom_fields":%q}`,
+			apptest.WebhookKey, n, fields)
 		got, err := app.Ask(http.MethodPost, "/campaign-events/webhook", body)
 		if err != nil {
 			t.Fatal(err)
