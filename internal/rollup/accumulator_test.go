@@ -89,3 +89,27 @@ func TestAccumulatorDamaged(t *testing.T) {
 		}
 	}
 }
+
+// TestRowOrSharesNothing: what a row was read from may change once it is joined, as the bytes of a driver do.
+func TestRowOrSharesNothing(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	got, want := NewRow(), NewRow()
+	for i := range 6 {
+		row := randomRow(r, 3000, 60_000*(i+1)) // each brings parts that the ones before have not
+		want.Or(row)
+		counts, sets := row.Marshal()
+		read, err := Unmarshal(counts, sets)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got.Or(read)
+		for i := range sets {
+			sets[i] = 0xaa
+		}
+	}
+	for m := range NumMetrics {
+		if size(got.Set[m]) != size(want.Set[m]) || want.Set[m] != nil && !got.Set[m].Equals(want.Set[m]) {
+			t.Errorf("metric %d changed with what it was read from", m)
+		}
+	}
+}

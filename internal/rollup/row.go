@@ -110,8 +110,10 @@ func (r *Row) Or(o *Row) {
 		case o.Set[m] == nil:
 		case r.Set[m] == nil:
 			r.Set[m] = o.Set[m].Clone()
+			r.Set[m].CloneCopyOnWriteContainers() // else they stay those that o was read from
 		default:
 			r.Set[m].Or(o.Set[m])
+			r.Set[m].CloneCopyOnWriteContainers()
 		}
 	}
 }
