@@ -368,16 +368,23 @@ func (w *workspaceTx) RowsOfAll(ctx context.Context, s rollup.Span, from, to int
 	if err != nil {
 		return err
 	}
+	span, first := s, from
+	if s == rollup.Quarter {
+		span, first = rollup.Hour, rollup.HourOf(from)
+	}
 	var num, bucket int64
-	var counts, sets pgtype.DriverBytes
+	var counts, sets, quarters pgtype.DriverBytes
 	return w.each(ctx, func(r row) error {
-		if err := r.Scan(&num, &bucket, &counts, &sets); err != nil {
+		if err := r.Scan(&num, &bucket, &counts, &sets, &quarters); err != nil {
 			return err
 		}
+		if s == rollup.Quarter {
+			return rollup.EachQuarter(bucket, counts, sets, quarters, from, to, func(bucket int64, counts, sets []byte) error { return f(ids[num], bucket, counts, sets) })
+		}
 		return f(ids[num], bucket, counts, sets)
-	}, `SELECT c.num, r.bucket, r.counts, r.sets FROM unnest($2::integer[]) AS c (num) CROSS JOIN LATERAL
-		(SELECT bucket, counts, sets FROM rollups WHERE workspace_id = $1 AND campaign = c.num AND span = $3 AND bucket >= $4 AND bucket < $5 OFFSET 0) r`,
-		w.ws, nums, int64(s), from, to)
+	}, `SELECT c.num, r.* FROM unnest($2::integer[]) AS c (num) CROSS JOIN LATERAL
+		(SELECT bucket, counts, sets, quarters FROM rollups WHERE workspace_id = $1 AND campaign = c.num AND span = $3 AND bucket >= $4 AND bucket < $5 OFFSET 0) r`,
+		w.ws, nums, int64(span), first, to)
 }
 
 // withRollups are the numbers of all that may have rollups, with their ids.
@@ -405,7 +412,7 @@ func (w *workspaceTx) Days(ctx context.Context) ([]int64, error) {
 		return err
 	}, `SELECT r.bucket FROM unnest($2::integer[]) AS c (num) CROSS JOIN LATERAL
 		(SELECT bucket FROM rollups WHERE workspace_id = $1 AND campaign = c.num AND span = ANY ($3) AND (span = $4 OR campaign = -1) OFFSET 0) r`,
-		w.ws, nums, []int64{int64(rollup.Quarter), int64(rollup.Hour), int64(rollup.Day)}, int64(rollup.Day))
+		w.ws, nums, []int64{int64(rollup.Hour), int64(rollup.Day)}, int64(rollup.Day))
 	for next, more := event.FirstIn(math.MinInt64), true; more && err == nil; {
 		more = false
 		err = w.each(ctx, func(r row) error {

@@ -19,6 +19,7 @@ import (
 	"monterey/internal/provider"
 	"monterey/internal/recipient"
 	"monterey/internal/rollup"
+	"monterey/internal/store/rolluprow"
 	"monterey/internal/workspace"
 )
 
@@ -239,22 +240,17 @@ func (f *fixture) numOf(id campaign.ID) int64 {
 
 // rollUp writes all rollups and domains anew from the events.
 func (f *fixture) rollUp(tx pgx.Tx) {
-	type rowKey struct {
-		num    int64
-		span   rollup.Span
-		bucket int64
-	}
-	rows := map[rowKey]*rollup.Row{}
+	rows := map[rollup.Key]*rollup.Row{}
 	for i := range f.events {
 		e := &f.events[i]
 		fact := factOfEvent(e)
-		for _, num := range []int64{f.numOf(e.Campaign), -1} {
+		for _, c := range []campaign.ID{e.Campaign, rollup.Workspace} {
 			for _, s := range []rollup.Span{rollup.Quarter, rollup.Hour, rollup.Day, rollup.Week} {
-				k := rowKey{num, s, s.Bucket(fact.At)}
+				k := rollup.Key{Campaign: c, Span: s, Bucket: s.Bucket(fact.At)}
 				if rows[k] == nil {
 					rows[k] = rollup.NewRow()
 				}
-				if num < 0 {
+				if c == rollup.Workspace {
 					rows[k].AddCount(fact)
 				} else {
 					rows[k].Add(fact)
@@ -263,12 +259,18 @@ func (f *fixture) rollUp(tx pgx.Tx) {
 		}
 	}
 	f.exec(tx, "DELETE FROM rollups")
-	for k, r := range rows {
-		counts, sets := r.Marshal()
-		if sets == nil {
-			sets = []byte{}
+	sorted, err := rolluprow.Sorted(rows, func(c campaign.ID) (int64, error) {
+		if c == rollup.Workspace {
+			return -1, nil
 		}
-		f.exec(tx, "INSERT INTO rollups (workspace_id, campaign, span, bucket, counts, sets) VALUES ($1, $2, $3, $4, $5, $6)", f.ws, k.num, int64(k.span), k.bucket, counts, sets)
+		return f.numOf(c), nil
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	for _, r := range sorted {
+		counts, sets, quarters, _ := r.Parts()
+		f.exec(tx, "INSERT INTO rollups (workspace_id, campaign, span, bucket, counts, sets, quarters) VALUES ($1, $2, $3, $4, $5, $6, $7)", f.ws, r.Campaign, int64(r.Span), r.Bucket, counts, sets, quarters)
 	}
 	f.exec(tx, "DELETE FROM domains")
 	for name, members := range f.domains() {

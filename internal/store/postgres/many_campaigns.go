@@ -18,6 +18,13 @@ type manyCampaigns struct {
 // Counts implements rollup.Source: the rows of a bucket are added up.
 func (m manyCampaigns) Counts(ctx context.Context, _ campaign.ID, s rollup.Span, from, to int64, f func(int64, []byte, []byte) error) error {
 	sums := rollup.CountSums{}
+	if s == rollup.Quarter {
+		err := m.quarters(ctx, m.nums, from, to, func(bucket int64, counts, _ []byte) error { return sums.Add(bucket, counts) })
+		if err != nil {
+			return err
+		}
+		return sums.Each(f)
+	}
 	var bucket int64
 	var counts pgtype.DriverBytes
 	err := m.each(ctx, func(r row) error {

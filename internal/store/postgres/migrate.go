@@ -76,12 +76,13 @@ func (s *Store) migrations() (*goose.Provider, *sql.DB, error) {
 		defer direct.Close()
 		return jobs.MigrateSteps(ctx, riverpgxv5.New(direct))
 	}}, nil)
+	quarters := goose.NewGoMigration(12, &goose.GoFunc{RunTx: moveQuarters}, nil)
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300)) // asks each second
 	if err != nil {
 		return nil, nil, fmt.Errorf("postgres: migrations: %w", err)
 	}
 	db := stdlib.OpenDB(*s.direct)
-	p, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(jobTables),
+	p, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(jobTables, quarters),
 		goose.WithSessionLocker(locker))
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("postgres: migrations: %w", err), db.Close())

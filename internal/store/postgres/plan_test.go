@@ -161,7 +161,8 @@ func TestPlans(t *testing.T) {
 				for _, text := range []string{rowsSQL, countsSQL} {
 					checkPlan(t, plan(t, tx, text, f.ws, 1, 1, 0, 9), "rollups_pkey", "(campaign = ", "(span = ", "(bucket >= ")
 				}
-				checkPlan(t, plan(t, tx, joinSQL, f.ws, 1, []int16{1, 2}, []int64{0, 5}, []int64{5, 9}), "rollups_pkey", "(span = s.span) AND (bucket >= s.first) AND (bucket < s.last)")
+				checkPlan(t, plan(t, tx, quartersSQL, f.ws, []int64{1}, 0, 9), "rollups_pkey", "(campaign = ", "(span = ", "(bucket >= ")
+				checkPlan(t, plan(t, tx, joinSQL, f.ws, 1, []int16{1, 2}, []int64{0, 5}, []int64{5, 9}, []bool{true, false}), "rollups_pkey", "(span = s.span) AND (bucket >= s.first) AND (bucket < s.last)")
 				return nil
 			})
 			if err != nil {

@@ -74,8 +74,10 @@ func (v *view) num(ctx context.Context, id campaign.ID) (num int64, ok bool, err
 }
 
 const (
-	rowsSQL   = "SELECT bucket, counts, sets FROM rollups WHERE workspace_id = $1 AND campaign = $2 AND span = $3 AND bucket >= $4 AND bucket < $5 ORDER BY bucket"
-	countsSQL = "SELECT bucket, counts FROM rollups WHERE workspace_id = $1 AND campaign = $2 AND span = $3 AND bucket >= $4 AND bucket < $5 ORDER BY bucket"
+	rowsSQL = "SELECT bucket, counts, sets FROM rollups WHERE workspace_id = $1 AND campaign = $2 AND span = $3 AND bucket >= $4 AND bucket < $5 ORDER BY bucket"
+	// An hour's row holds its quarters.
+	quartersSQL = "SELECT bucket, counts, sets, quarters FROM rollups WHERE workspace_id = $1 AND campaign = ANY ($2) AND span = 2 AND bucket >= $3 AND bucket < $4 ORDER BY bucket"
+	countsSQL   = "SELECT bucket, counts FROM rollups WHERE workspace_id = $1 AND campaign = $2 AND span = $3 AND bucket >= $4 AND bucket < $5 ORDER BY bucket"
 )
 
 // Rows implements rollup.Source.
@@ -83,6 +85,9 @@ func (v *view) Rows(ctx context.Context, c campaign.ID, s rollup.Span, from, to 
 	num, ok, err := v.num(ctx, c)
 	if err != nil || !ok {
 		return err
+	}
+	if s == rollup.Quarter {
+		return v.quarters(ctx, []int64{num}, from, to, f)
 	}
 	var bucket int64
 	var counts, sets pgtype.DriverBytes
@@ -94,9 +99,21 @@ func (v *view) Rows(ctx context.Context, c campaign.ID, s rollup.Span, from, to 
 	}, rowsSQL, v.ws, num, int64(s), from, to)
 }
 
+// quarters calls f for each quarter of these campaigns with from <= bucket < to.
+func (v *view) quarters(ctx context.Context, nums []int64, from, to int64, f func(int64, []byte, []byte) error) error {
+	var bucket int64
+	var counts, sets, quarters pgtype.DriverBytes
+	return v.each(ctx, func(r row) error {
+		if err := r.Scan(&bucket, &counts, &sets, &quarters); err != nil {
+			return err
+		}
+		return rollup.EachQuarter(bucket, counts, sets, quarters, from, to, f)
+	}, quartersSQL, v.ws, nums, rollup.HourOf(from), to)
+}
+
 // joinSQL looks up each stretch by itself: OFFSET keeps the planner from reading more of the campaign and sorting it out.
-const joinSQL = `SELECT r.counts, r.sets FROM unnest($3::smallint[], $4::bigint[], $5::bigint[]) AS s (span, first, last)
-	CROSS JOIN LATERAL (SELECT counts, sets FROM rollups WHERE workspace_id = $1 AND campaign = $2 AND span = s.span
+const joinSQL = `SELECT s.n, r.* FROM unnest($3::smallint[], $4::bigint[], $5::bigint[], $6::boolean[]) WITH ORDINALITY AS s (span, first, last, fine, n)
+	CROSS JOIN LATERAL (SELECT bucket, counts, sets, CASE WHEN s.fine THEN quarters END FROM rollups WHERE workspace_id = $1 AND campaign = $2 AND span = s.span
 		AND bucket >= s.first AND bucket < s.last OFFSET 0) r`
 
 // Join implements rollup.Source.
@@ -105,17 +122,25 @@ func (v *view) Join(ctx context.Context, c campaign.ID, stretches []rollup.Stret
 	if err != nil || !ok {
 		return err
 	}
-	spans, first, last := make([]int16, len(stretches)), make([]int64, len(stretches)), make([]int64, len(stretches))
+	spans, first, last, fine := make([]int16, len(stretches)), make([]int64, len(stretches)), make([]int64, len(stretches)), make([]bool, len(stretches))
 	for i, s := range stretches {
+		if fine[i] = s.Span == rollup.Quarter; fine[i] {
+			s.Span, s.From = rollup.Hour, rollup.HourOf(s.From)
+		}
 		spans[i], first[i], last[i] = int16(s.Span), s.From, s.To
 	}
-	var counts, sets pgtype.DriverBytes
+	var n, bucket int64
+	var counts, sets, quarters pgtype.DriverBytes
+	each := func(_ int64, counts, sets []byte) error { return f(counts, sets) }
 	return v.each(ctx, func(r row) error {
-		if err := r.Scan(&counts, &sets); err != nil {
+		if err := r.Scan(&n, &bucket, &counts, &sets, &quarters); err != nil {
 			return err
 		}
+		if s := stretches[n-1]; s.Span == rollup.Quarter {
+			return rollup.EachQuarter(bucket, counts, sets, quarters, s.From, s.To, each)
+		}
 		return f(counts, sets)
-	}, joinSQL, v.ws, num, spans, first, last)
+	}, joinSQL, v.ws, num, spans, first, last, fine)
 }
 
 // Counts implements rollup.Source.
@@ -123,6 +148,9 @@ func (v *view) Counts(ctx context.Context, c campaign.ID, s rollup.Span, from, t
 	num, ok, err := v.num(ctx, c)
 	if err != nil || !ok {
 		return err
+	}
+	if s == rollup.Quarter {
+		return v.quarters(ctx, []int64{num}, from, to, func(bucket int64, counts, _ []byte) error { return f(bucket, counts, nil) })
 	}
 	var bucket int64
 	var counts pgtype.DriverBytes

@@ -342,7 +342,7 @@ func (w *workspaceTx) Days(ctx context.Context) ([]int64, error) {
 			return nil, err
 		}
 	}
-	for _, span := range []rollup.Span{rollup.Quarter, rollup.Hour, rollup.Day} {
+	for _, span := range []rollup.Span{rollup.Hour, rollup.Day} {
 		if err := w.each(ctx, add, rows, w.ws, -1, int64(span)); err != nil {
 			return nil, err
 		}

@@ -18,6 +18,15 @@ type manyCampaigns struct {
 // Counts implements rollup.Source: the rows of a bucket are added up.
 func (m manyCampaigns) Counts(ctx context.Context, _ campaign.ID, s rollup.Span, from, to int64, f func(int64, []byte, []byte) error) error {
 	sums := rollup.CountSums{}
+	if s == rollup.Quarter {
+		err := m.quarters(ctx, from, to, func(bucket int64, counts, _ []byte) error { return sums.Add(bucket, counts) },
+			`SELECT bucket, counts, sets, quarters FROM rollups WHERE workspace = ? AND campaign IN (SELECT value FROM json_each(?))
+			AND span = 2 AND bucket >= ? AND bucket < ?`, m.ws, listJSON(m.nums), rollup.HourOf(from), to)
+		if err != nil {
+			return err
+		}
+		return sums.Each(f)
+	}
 	var bucket int64
 	var counts sql.RawBytes
 	err := m.each(ctx, func(r row) error {

@@ -1,92 +1,72 @@
 package sqlite
 
 import (
-	"cmp"
 	"context"
+	"database/sql"
 	"slices"
 
 	"monterey/internal/campaign"
 	"monterey/internal/rollup"
+	"monterey/internal/store/rolluprow"
 )
 
 // MergeRollups implements ingest.WorkspaceTx. Events of days that are folded join the lifetime rows too.
 func (w *workspaceTx) MergeRollups(ctx context.Context, rows map[rollup.Key]*rollup.Row) error {
-	late := map[rollup.Key]*rollup.Row{}
-	through := map[campaign.ID]int64{}
-	for k, r := range rows {
-		if k.Span != rollup.Day {
-			continue
-		}
-		t, ok := through[k.Campaign]
-		if !ok {
-			var err error
-			if t, err = w.through(ctx, k.Campaign); err != nil {
+	all, err := w.sorted(ctx, rows)
+	if err != nil {
+		return err
+	}
+	through := map[int64]int64{}
+	for _, r := range all {
+		if _, ok := through[r.Campaign]; !ok {
+			if through[r.Campaign], err = w.through(ctx, r.Campaign); err != nil {
 				return err
 			}
-			through[k.Campaign] = t
-		}
-		if k.Bucket < t {
-			life := rollup.Key{Campaign: k.Campaign, Span: rollup.Lifetime}
-			if late[life] == nil {
-				late[life] = rollup.NewRow()
-			}
-			late[life].Or(r)
 		}
 	}
-	if err := w.merge(ctx, rows); err != nil {
+	late := rolluprow.Late(all, through)
+	if err := w.merge(ctx, all); err != nil {
 		return err
 	}
 	return w.merge(ctx, late)
 }
 
-func (w *workspaceTx) through(ctx context.Context, c campaign.ID) (through int64, err error) {
-	err = w.Counts(ctx, c, rollup.Lifetime, 0, 1, func(_ int64, counts, _ []byte) error {
-		r, err := rollup.UnmarshalCounts(counts)
+// through is how far the campaign's lifetime row goes.
+func (w *workspaceTx) through(ctx context.Context, campaign int64) (through int64, err error) {
+	err = w.each(ctx, func(r row) error {
+		var bucket int64
+		var counts sql.RawBytes
+		if err := r.Scan(&bucket, &counts); err != nil {
+			return err
+		}
+		life, err := rollup.UnmarshalCounts(counts)
 		if err == nil {
-			through = r.Through
+			through = life.Through
 		}
 		return err
-	})
+	}, countsSQL, w.ws, campaign, int64(rollup.Lifetime), 0, 1)
 	return through, err
 }
 
-// storedRow is a row as it goes into the table.
-type storedRow struct {
-	campaign, span, bucket int64
-	row                    *rollup.Row
-}
-
 // sorted are the rows in the order of the table's key: neighbours are written together.
-func (w *workspaceTx) sorted(ctx context.Context, rows map[rollup.Key]*rollup.Row) ([]storedRow, error) {
-	out := make([]storedRow, 0, len(rows))
-	for k, r := range rows {
-		num, err := w.must(ctx, k.Campaign)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, storedRow{num, int64(k.Span), k.Bucket, r})
-	}
-	slices.SortFunc(out, func(a, b storedRow) int {
-		return cmp.Or(cmp.Compare(a.campaign, b.campaign), cmp.Compare(a.span, b.span), cmp.Compare(a.bucket, b.bucket))
-	})
-	return out, nil
+func (w *workspaceTx) sorted(ctx context.Context, rows map[rollup.Key]*rollup.Row) ([]rolluprow.Row, error) {
+	return rolluprow.Sorted(rows, func(c campaign.ID) (int64, error) { return w.must(ctx, c) })
 }
 
-const bucketsSQL = `SELECT bucket, counts, sets FROM rollups WHERE workspace = ? AND campaign = ? AND span = ?
+const storedSQL = `SELECT bucket, counts, sets, quarters FROM rollups WHERE workspace = ? AND campaign = ? AND span = ?
+	AND bucket >= ? AND bucket < ? ORDER BY bucket`
+
+const bucketsSQL = `SELECT bucket, counts, sets, quarters FROM rollups WHERE workspace = ? AND campaign = ? AND span = ?
 	AND bucket IN (SELECT value FROM json_each(?)) ORDER BY bucket`
 
-// merge joins rows into what is stored: the stored ones of a campaign and span are read with one query.
-func (w *workspaceTx) merge(ctx context.Context, rows map[rollup.Key]*rollup.Row) error {
-	all, err := w.sorted(ctx, rows)
-	if err != nil {
-		return err
-	}
+// merge joins sorted rows into what is stored: the stored ones of a campaign and span are read with one query.
+func (w *workspaceTx) merge(ctx context.Context, all []rolluprow.Row) error {
 	for from := 0; from < len(all); {
 		to := from + 1
-		for to < len(all) && all[to].campaign == all[from].campaign && all[to].span == all[from].span {
+		for to < len(all) && all[to].Campaign == all[from].Campaign && all[to].Span == all[from].Span {
 			to++
 		}
-		if err := w.join(ctx, all[from:to]); err != nil {
+		if err := w.stored(ctx, all[from:to], (*rolluprow.Row).Join); err != nil {
 			return err
 		}
 		from = to
@@ -94,41 +74,32 @@ func (w *workspaceTx) merge(ctx context.Context, rows map[rollup.Key]*rollup.Row
 	return w.putRows(ctx, all)
 }
 
-// join replaces the rows of one campaign and span by what they make together with the stored ones. Buckets that lie close
-// together are read as a range: of those that come last in time, which are most, hardly one is stored.
-func (w *workspaceTx) join(ctx context.Context, rows []storedRow) error {
-	first, last := rows[0].bucket, rows[len(rows)-1].bucket
-	text, args := rowsSQL, []any{w.ws, rows[0].campaign, rows[0].span, first, last + 1}
-	if n := rollup.Span(rows[0].span).Seconds(); n > 0 && (last-first)/n > 2*int64(len(rows)) {
+// stored calls f for each of these rows, of one campaign and span, that is stored, with its three parts, which are f's. Buckets
+// that lie close together are read as a range: of those that come last in time, which are most, hardly one is stored.
+func (w *workspaceTx) stored(ctx context.Context, rows []rolluprow.Row, f func(r *rolluprow.Row, counts, sets, quarters []byte) error) error {
+	first, last := rows[0].Bucket, rows[len(rows)-1].Bucket
+	text, args := storedSQL, []any{w.ws, rows[0].Campaign, int64(rows[0].Span), first, last + 1}
+	if n := rows[0].Span.Seconds(); n > 0 && (last-first)/n > 2*int64(len(rows)) {
 		buckets := make([]int64, len(rows))
 		for i := range rows {
-			buckets[i] = rows[i].bucket
+			buckets[i] = rows[i].Bucket
 		}
-		text, args = bucketsSQL, []any{w.ws, rows[0].campaign, rows[0].span, listJSON(buckets)}
+		text, args = bucketsSQL, []any{w.ws, rows[0].Campaign, int64(rows[0].Span), listJSON(buckets)}
 	}
 	next := 0
-	var bucket int64
-	var counts, sets []byte // copies: a row keeps referring to its sets
 	return w.each(ctx, func(r row) error {
-		if err := r.Scan(&bucket, &counts, &sets); err != nil {
+		var bucket int64
+		var counts, sets, quarters []byte
+		if err := r.Scan(&bucket, &counts, &sets, &quarters); err != nil {
 			return err
 		}
-		for next < len(rows) && rows[next].bucket < bucket {
+		for next < len(rows) && rows[next].Bucket < bucket {
 			next++
 		}
-		if next == len(rows) || rows[next].bucket != bucket {
+		if next == len(rows) || rows[next].Bucket != bucket {
 			return nil // lies between them
 		}
-		old, err := rollup.Unmarshal(counts, sets)
-		if err != nil {
-			return err
-		}
-		sum := rollup.NewRow()
-		sum.Through = old.Through
-		sum.Or(old)
-		sum.Or(rows[next].row)
-		rows[next].row = sum
-		return nil
+		return f(&rows[next], counts, sets, quarters)
 	}, text, args...)
 }
 
@@ -136,31 +107,37 @@ func (w *workspaceTx) join(ctx context.Context, rows []storedRow) error {
 const putChunk = 50
 
 func putText(n int) string {
-	return "INSERT OR FAIL INTO rollups (workspace, campaign, span, bucket, counts, sets) VALUES " + placeholders("(?, ?, ?, ?, ?, ?)", n) +
-		" ON CONFLICT (workspace, campaign, span, bucket) DO UPDATE SET counts = excluded.counts, sets = excluded.sets"
+	return "INSERT OR FAIL INTO rollups (workspace, campaign, span, bucket, counts, sets, quarters) VALUES " + placeholders("(?, ?, ?, ?, ?, ?, ?)", n) +
+		" ON CONFLICT (workspace, campaign, span, bucket) DO UPDATE SET counts = excluded.counts, sets = excluded.sets, quarters = excluded.quarters"
 }
 
 var putMany, putOne = putText(putChunk), putText(1)
 
-func (w *workspaceTx) putRows(ctx context.Context, rows []storedRow) error {
-	args := make([]any, 0, putChunk*6)
-	for len(rows) > 0 {
-		n, text := putChunk, putMany
-		if len(rows) < putChunk {
-			n, text = 1, putOne
-		}
-		args = args[:0]
-		for _, r := range rows[:n] {
-			counts, sets := r.row.Marshal()
-			if sets == nil {
-				sets = []byte{}
+// putRows writes rows, and removes those of nothing.
+func (w *workspaceTx) putRows(ctx context.Context, rows []rolluprow.Row) error {
+	args := make([]any, 0, putChunk*7)
+	for i := range rows {
+		r := &rows[i]
+		counts, sets, quarters, nothing := r.Parts()
+		if nothing {
+			if _, err := w.exec(ctx, "DELETE FROM rollups WHERE workspace = ? AND campaign = ? AND span = ? AND bucket = ?",
+				w.ws, r.Campaign, int64(r.Span), r.Bucket); err != nil {
+				return err
 			}
-			args = append(args, w.ws, r.campaign, r.span, r.bucket, counts, sets)
+			continue
 		}
-		if _, err := w.exec(ctx, text, args...); err != nil {
+		if args = append(args, w.ws, r.Campaign, int64(r.Span), r.Bucket, counts, sets, quarters); len(args) < putChunk*7 {
+			continue
+		}
+		if _, err := w.exec(ctx, putMany, args...); err != nil {
 			return err
 		}
-		rows = rows[n:]
+		args = args[:0]
+	}
+	for one := range slices.Chunk(args, 7) {
+		if _, err := w.exec(ctx, putOne, one...); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -171,15 +148,13 @@ func (w *workspaceTx) PutRollups(ctx context.Context, rows map[rollup.Key]*rollu
 	if err != nil {
 		return err
 	}
-	keep := all[:0]
-	for _, r := range all {
-		if r.row.Count != [rollup.NumMetrics]uint64{} || rollup.Span(r.span) == rollup.Lifetime {
-			keep = append(keep, r)
+	for i := range all {
+		if all[i].Whole() {
 			continue
 		}
-		if _, err := w.exec(ctx, "DELETE FROM rollups WHERE workspace = ? AND campaign = ? AND span = ? AND bucket = ?", w.ws, r.campaign, r.span, r.bucket); err != nil {
+		if err := w.stored(ctx, all[i:i+1], (*rolluprow.Row).Keep); err != nil {
 			return err
 		}
 	}
-	return w.putRows(ctx, keep)
+	return w.putRows(ctx, all)
 }

@@ -197,7 +197,8 @@ func (s *Store) migrations() (*goose.Provider, error) {
 		return jobs.Migrate(ctx, riversqlite.New(s.writer), tx)
 	}}, nil)
 	weeks := goose.NewGoMigration(11, &goose.GoFunc{RunTx: addWeeks}, nil)
-	p, err := goose.NewProvider(goose.DialectSQLite3, s.writer, files, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(jobTables, weeks))
+	quarters := goose.NewGoMigration(12, &goose.GoFunc{RunTx: moveQuarters}, nil)
+	p, err := goose.NewProvider(goose.DialectSQLite3, s.writer, files, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(jobTables, weeks, quarters))
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: migrations: %w", err)
 	}

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -94,8 +95,10 @@ func (v *view) num(ctx context.Context, id campaign.ID) (num int64, ok bool, err
 }
 
 const (
-	rowsSQL   = "SELECT bucket, counts, sets FROM rollups WHERE workspace = ? AND campaign = ? AND span = ? AND bucket >= ? AND bucket < ? ORDER BY bucket"
-	countsSQL = "SELECT bucket, counts FROM rollups WHERE workspace = ? AND campaign = ? AND span = ? AND bucket >= ? AND bucket < ? ORDER BY bucket"
+	rowsSQL = "SELECT bucket, counts, sets FROM rollups WHERE workspace = ? AND campaign = ? AND span = ? AND bucket >= ? AND bucket < ? ORDER BY bucket"
+	// An hour's row holds its quarters.
+	quartersSQL = "SELECT bucket, counts, sets, quarters FROM rollups WHERE workspace = ? AND campaign = ? AND span = 2 AND bucket >= ? AND bucket < ? ORDER BY bucket"
+	countsSQL   = "SELECT bucket, counts FROM rollups WHERE workspace = ? AND campaign = ? AND span = ? AND bucket >= ? AND bucket < ? ORDER BY bucket"
 )
 
 // Rows implements rollup.Source.
@@ -103,6 +106,9 @@ func (v *view) Rows(ctx context.Context, c campaign.ID, s rollup.Span, from, to 
 	num, ok, err := v.num(ctx, c)
 	if err != nil || !ok {
 		return err
+	}
+	if s == rollup.Quarter {
+		return v.quarters(ctx, from, to, f, quartersSQL, v.ws, num, rollup.HourOf(from), to)
 	}
 	var bucket int64
 	var counts, sets sql.RawBytes
@@ -114,7 +120,24 @@ func (v *view) Rows(ctx context.Context, c campaign.ID, s rollup.Span, from, to 
 	}, rowsSQL, v.ws, num, int64(s), from, to)
 }
 
-const stretchSQL = "SELECT counts, sets FROM rollups WHERE workspace = ? AND campaign = ? AND span = ? AND bucket >= ? AND bucket < ?"
+// quarters calls f for each quarter with from <= bucket < to of the hours that the query answers: bucket, counts, sets, quarters.
+func (v *view) quarters(ctx context.Context, from, to int64, f func(int64, []byte, []byte) error, text string, args ...any) error {
+	var bucket int64
+	var counts, sets, quarters sql.RawBytes
+	return v.each(ctx, func(r row) error {
+		if err := r.Scan(&bucket, &counts, &sets, &quarters); err != nil {
+			return err
+		}
+		return rollup.EachQuarter(bucket, counts, sets, quarters, from, to, f)
+	}, text, args...)
+}
+
+const stretchSQL = "SELECT ? AS n, bucket, counts, sets, %s FROM rollups WHERE workspace = ? AND campaign = ? AND span = ? AND bucket >= ? AND bucket < ?"
+
+var (
+	wideSQL = fmt.Sprintf(stretchSQL, "NULL")
+	fineSQL = fmt.Sprintf(stretchSQL, "quarters")
+)
 
 // Join implements rollup.Source.
 func (v *view) Join(ctx context.Context, c campaign.ID, stretches []rollup.Stretch, f func(counts, sets []byte) error) error {
@@ -122,17 +145,26 @@ func (v *view) Join(ctx context.Context, c campaign.ID, stretches []rollup.Stret
 	if err != nil || !ok {
 		return err
 	}
-	args := make([]any, 0, 5*len(stretches))
-	for _, s := range stretches {
-		args = append(args, v.ws, num, int64(s.Span), s.From, s.To)
+	texts, args := make([]string, len(stretches)), make([]any, 0, 6*len(stretches))
+	for i, s := range stretches {
+		texts[i] = wideSQL
+		if s.Span == rollup.Quarter {
+			texts[i], s.Span, s.From = fineSQL, rollup.Hour, rollup.HourOf(s.From)
+		}
+		args = append(args, i, v.ws, num, int64(s.Span), s.From, s.To)
 	}
-	var counts, sets sql.RawBytes
+	var n, bucket int64
+	var counts, sets, quarters sql.RawBytes
+	each := func(_ int64, counts, sets []byte) error { return f(counts, sets) }
 	return v.each(ctx, func(r row) error {
-		if err := r.Scan(&counts, &sets); err != nil {
+		if err := r.Scan(&n, &bucket, &counts, &sets, &quarters); err != nil {
 			return err
 		}
+		if s := stretches[n]; s.Span == rollup.Quarter {
+			return rollup.EachQuarter(bucket, counts, sets, quarters, s.From, s.To, each)
+		}
 		return f(counts, sets)
-	}, stretchSQL+strings.Repeat(" UNION ALL "+stretchSQL, len(stretches)-1), args...)
+	}, strings.Join(texts, " UNION ALL "), args...)
 }
 
 // Counts implements rollup.Source.
@@ -140,6 +172,9 @@ func (v *view) Counts(ctx context.Context, c campaign.ID, s rollup.Span, from, t
 	num, ok, err := v.num(ctx, c)
 	if err != nil || !ok {
 		return err
+	}
+	if s == rollup.Quarter {
+		return v.quarters(ctx, from, to, countsOf(f), quartersSQL, v.ws, num, rollup.HourOf(from), to)
 	}
 	var bucket int64
 	var counts sql.RawBytes
@@ -149,6 +184,11 @@ func (v *view) Counts(ctx context.Context, c campaign.ID, s rollup.Span, from, t
 		}
 		return f(bucket, counts, nil)
 	}, countsSQL, v.ws, num, int64(s), from, to)
+}
+
+// countsOf hands f no sets.
+func countsOf(f func(int64, []byte, []byte) error) func(int64, []byte, []byte) error {
+	return func(bucket int64, counts, _ []byte) error { return f(bucket, counts, nil) }
 }
 
 // Of a campaign the index alone answers for the types that need neither actor nor class: most of what a quarter hour holds

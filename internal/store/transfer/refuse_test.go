@@ -259,7 +259,7 @@ func TestOtherVersion(t *testing.T) {
 // TestDrift copies rollups that did not equal their events: the recount tells, and puts them right in the target.
 func TestDrift(t *testing.T) {
 	w := newWorld(t, 10, 50)
-	w.spoil("DELETE FROM rollups WHERE workspace = 1 AND span = 1 AND bucket = (SELECT max(bucket) FROM rollups WHERE workspace = 1 AND span = 1)")
+	w.spoil("DELETE FROM rollups WHERE workspace = 1 AND span = 2 AND bucket = (SELECT max(bucket) FROM rollups WHERE workspace = 1 AND span = 2)")
 	url := testdb.Postgres(t)
 	for range 2 {
 		s := openTarget(t, url)
