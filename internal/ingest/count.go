@@ -125,11 +125,11 @@ func (c *counting) run(ctx context.Context, tx WorkspaceTx, now time.Time) error
 	if err := c.countMarks(ctx, tx, campaigns, now); err != nil {
 		return err
 	}
-	events, err := c.insert(ctx, tx, campaigns)
+	events, rows, err := c.insert(ctx, tx, campaigns)
 	if err != nil || len(events) == 0 {
 		return err
 	}
-	if err := tx.MergeRollups(ctx, rollups(events)); err != nil {
+	if err := tx.MergeRollups(ctx, rows); err != nil {
 		return err
 	}
 	return tx.Suppress(ctx, causes(events))
@@ -159,13 +159,15 @@ func (c *counting) campaigns(ctx context.Context, tx WorkspaceTx) (map[string]ca
 	return tx.Campaigns(ctx, provider.Campaigner, refs) // a second provider will make this a lookup for each of them
 }
 
-// insert stores the events that are new and says what became of each report.
-func (c *counting) insert(ctx context.Context, tx WorkspaceTx, campaigns map[string]campaign.ID) ([]event.Event, error) {
+// insert stores the events that are new and says what became of each report. The new events come back with the rows they make.
+func (c *counting) insert(ctx context.Context, tx WorkspaceTx, campaigns map[string]campaign.ID) (
+	[]event.Event, map[rollup.Key]*rollup.Row, error,
+) {
 	if err := c.recipients(ctx, tx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := c.identify(ctx, tx, campaigns); err != nil || len(c.reports) == 0 {
-		return nil, err
+		return nil, nil, err
 	}
 	// Of several reports of one event the first in the inbox's order stands; sorted ids make inserts land side by side.
 	slices.SortStableFunc(c.reports, func(a, b counted) int { return bytes.Compare(a.id.UUID[:], b.id.UUID[:]) })
@@ -177,7 +179,7 @@ func (c *counting) insert(ctx context.Context, tx WorkspaceTx, campaigns map[str
 	}
 	stamp, err := tx.Stamps(ctx, len(firsts))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	events := make([]event.Event, len(firsts))
 	from := make([]delivery.ID, len(firsts))
@@ -185,12 +187,14 @@ func (c *counting) insert(ctx context.Context, tx WorkspaceTx, campaigns map[str
 		events[i] = newEvent(c.reports[n], campaigns, stamp.Add(time.Duration(i)*time.Microsecond))
 		from[i] = c.reports[n].d.ID
 	}
+	guess := guessRollups(events)
 	inserted, err := tx.InsertEvents(ctx, events, from)
+	rows := <-guess
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := c.settle(ctx, tx, firsts, inserted); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	fresh := events[:0]
 	var recoveries []event.Recovery // of fresh, where they were recovered
@@ -203,10 +207,25 @@ func (c *counting) insert(ctx context.Context, tx WorkspaceTx, campaigns map[str
 			recoveries = append(recoveries, *r)
 		}
 	}
-	if len(recoveries) > 0 {
-		return fresh, tx.AddRecovered(ctx, fresh, recoveries)
+	if rows == nil || len(fresh) < len(inserted) {
+		rows = rollups(fresh)
 	}
-	return fresh, nil
+	if len(recoveries) > 0 {
+		return fresh, rows, tx.AddRecovered(ctx, fresh, recoveries)
+	}
+	return fresh, rows, nil
+}
+
+// guessRollups works the rows of all these events out while they are stored: most often all of them are new. It sends none if it
+// fails; who works them out again sees why.
+func guessRollups(events []event.Event) <-chan map[rollup.Key]*rollup.Row {
+	guess := make(chan map[rollup.Key]*rollup.Row, 1)
+	go func() {
+		defer close(guess)
+		defer func() { _ = recover() }()
+		guess <- rollups(events)
+	}()
+	return guess
 }
 
 // recipients finds the ordinal of each report's recipient. Who is not known gets one, and that is right also before the
