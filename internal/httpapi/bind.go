@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
+	"golang.org/x/sync/semaphore"
 
 	"monterey/internal/fault"
 )
@@ -52,6 +53,7 @@ type env struct {
 	filter       string                         // what the list is filtered and sorted by, for cursors
 	allowPrivate bool                           // a provider may be at a private address
 	maxWebhook   int64                          // bytes of a webhook's body
+	bodies       *semaphore.Weighted            // bytes of all webhooks' bodies together
 	maxImport    int64                          // bytes of a file
 }
 

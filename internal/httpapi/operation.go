@@ -75,7 +75,7 @@ func serve[I, O any](a *api, op *operation, b *binder, h func(context.Context, c
 	if err != nil {
 		return err
 	}
-	e := env{now: a.Now().UTC(), allowPrivate: a.AllowPrivateProviders, maxWebhook: a.MaxWebhookBytes, maxImport: a.MaxImportBytes,
+	e := env{now: a.Now().UTC(), allowPrivate: a.AllowPrivateProviders, maxWebhook: a.MaxWebhookBytes, bodies: a.bodies, maxImport: a.MaxImportBytes,
 		zone: func() (*time.Location, error) { return time.UTC, nil }}
 	if c.Caller != (workspace.Caller{}) {
 		e.zone = func() (*time.Location, error) { return a.zone(r.Context(), c.Caller) }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"golang.org/x/sync/semaphore"
 
 	"monterey/internal/account"
 	"monterey/internal/bounce"
@@ -77,6 +78,7 @@ type api struct {
 	Config
 	huma        huma.API
 	router      *router
+	bodies      *semaphore.Weighted // bytes that large bodies of webhooks may take together
 	document    []byte
 	documentErr error
 }
@@ -106,7 +108,7 @@ func newAPI(cfg Config) *api {
 	if cfg.MaxImportBytes == 0 {
 		cfg.MaxImportBytes = 256 << 20
 	}
-	a := &api{Config: cfg, router: newRouter(cfg.Log)}
+	a := &api{Config: cfg, router: newRouter(cfg.Log), bodies: semaphore.NewWeighted(8 * cfg.MaxWebhookBytes)}
 	a.huma = newHuma(a.router, cfg.Version)
 	a.routes()
 	a.writeDocument()

@@ -32,25 +32,35 @@ type receivedWire struct {
 	ReceivedAt time.Time `json:"received_at"`
 }
 
-// webhookInput is the unpacked body.
-type webhookInput struct{ body []byte }
+// webhookInput is the unpacked body, and the memory that it takes until it is released.
+type webhookInput struct {
+	lease
+	body []byte
+}
 
 func (in *webhookInput) read(w http.ResponseWriter, r *http.Request, e env) (err error) {
-	in.body, err = unpacked(http.MaxBytesReader(w, r.Body, e.maxWebhook), e.maxWebhook)
+	in.of = e.bodies
+	if in.body, err = in.unpacked(http.MaxBytesReader(w, r.Body, e.maxWebhook), e.maxWebhook); err != nil {
+		in.release()
+	}
 	return err
 }
 
 func (a *api) webhook(ctx context.Context, _ call, in *webhookInput) (receivedWire, error) {
+	defer in.release()
 	id, events, at, err := a.Intake.Receive(ctx, in.body)
 	return receivedWire{id.UUID, events, at.UTC()}, err
 }
 
 // unpacked reads a body and, if it is gzip (which its first bytes tell; headers lie), unpacks it, up to limit bytes either
-// way. Faults: TooLarge, and Malformed for one that ends too early or is damaged.
-func unpacked(body io.Reader, limit int64) ([]byte, error) {
-	packed, err := io.ReadAll(body)
+// way. Faults: TooLarge, Malformed for one that ends too early or is damaged, and those of readAll.
+func (l *lease) unpacked(body io.Reader, limit int64) ([]byte, error) {
+	packed, err := l.readAll(body)
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, fault.New(fault.TooLarge, "the body is larger than %d bytes", limit)
+	}
+	if fault.Is(err, fault.Unavailable) {
+		return nil, err
 	}
 	if err != nil {
 		return nil, fault.Wrap(fault.Malformed, err, "the body could not be read to its end")
@@ -62,12 +72,12 @@ func unpacked(body io.Reader, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.Malformed, err, "the body is not valid gzip")
 	}
-	plain, err := io.ReadAll(io.LimitReader(z, limit+1))
+	plain, err := l.readAll(io.LimitReader(z, limit+1))
 	if int64(len(plain)) > limit {
 		return nil, fault.New(fault.TooLarge, "the body is larger than %d bytes unpacked", limit)
 	}
-	if err != nil {
+	if err != nil && !fault.Is(err, fault.Unavailable) {
 		return nil, fault.Wrap(fault.Malformed, err, "the body is not valid gzip")
 	}
-	return plain, nil
+	return plain, err
 }

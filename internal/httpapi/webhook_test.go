@@ -92,3 +92,43 @@ func TestWebhookFaults(t *testing.T) {
 		}
 	}
 }
+
+// TestLargeBodiesShareMemory: bodies beyond what all may take together are refused for the moment, small ones never; and what
+// was taken is given back, also by bodies that are refused for themselves.
+func TestLargeBodiesShareMemory(t *testing.T) {
+	const limit = 1 << 20
+	large := strings.Repeat("x", limit)
+	a := newAPI(Config{Intake: &fakeIntake{}, MaxWebhookBytes: limit})
+	h := a.handler()
+	post := func(body string) int {
+		return ask(t, h, "POST", "/campaign-events/webhook", body).Code
+	}
+	for range 50 {
+		for body, want := range map[string]int{large: 202, large + "x": 413, packed(large): 202, packed(large + "x"): 413, packed(large)[:1000]: 400} {
+			if got := post(body); got != want {
+				t.Fatalf("a body of %d bytes: %d, want %d", len(body), got, want)
+			}
+		}
+	}
+	all := int64(8 * limit)
+	if !a.bodies.TryAcquire(all) {
+		t.Fatal("bodies hold memory after their requests")
+	}
+	a.bodies.Release(2 * limit)
+	if got := ask(t, h, "POST", "/campaign-events/webhook", large); got.Code != 202 {
+		t.Errorf("a body that there is room for: %d %s", got.Code, got.Body)
+	}
+	if !a.bodies.TryAcquire(2 * limit) {
+		t.Fatal("a body holds memory after its request")
+	}
+	for _, body := range []string{large, packed(large)} {
+		if got := ask(t, h, "POST", "/campaign-events/webhook", body); got.Code != 503 || got.Header().Get("Retry-After") != "1" {
+			t.Errorf("without room: %d, Retry-After %q: %s", got.Code, got.Header().Get("Retry-After"), got.Body)
+		}
+	}
+	for _, body := range []string{"{}", large[:freeBody-512], packed(large[:freeBody/2])} {
+		if got := post(body); got != 202 {
+			t.Errorf("a small body of %d bytes: %d", len(body), got)
+		}
+	}
+}
