@@ -31,6 +31,17 @@ func (s *commonSettings) makeFolder() error {
 	return s.makeSecret()
 }
 
+// databaseThere says where no database is: one made by a mistyped folder would be empty, and that is no answer.
+func (s *commonSettings) databaseThere() error {
+	if s.onPostgres() {
+		return nil
+	}
+	if _, err := os.Stat(s.databasePath()); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no database at %s; --data-dir or --database names another, and monterey serve, or workspace create, makes one", s.databasePath())
+	}
+	return nil
+}
+
 // makeSecret makes the server's secret for a new database, unless it is there.
 func (s *commonSettings) makeSecret() error {
 	if s.SecretKeyFile != "" {

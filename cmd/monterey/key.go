@@ -25,7 +25,7 @@ func (c *keyCreate) Run(ctx context.Context, p *program) error {
 	if err := p.check(wrong...); err != nil {
 		return err
 	}
-	store, err := p.openStore(ctx)
+	store, err := p.firstStore(ctx)
 	if err != nil {
 		return err
 	}

@@ -238,3 +238,20 @@ func TestHelpNamesTheVariables(t *testing.T) {
 		}
 	}
 }
+
+// TestNoDatabaseThere: a command on a mistyped folder says so, and makes nothing there.
+func TestNoDatabaseThere(t *testing.T) {
+	c := newCLI(t)
+	const some = "0192f0a0-0000-7000-8000-000000000001"
+	for _, args := range [][]string{{"recount"}, {"redecode", "--workspace", some}, {"backfill", "--workspace", some}, {"key", "list"},
+		{"campaign", "list", "--workspace", some}, {"connection", "set", "--workspace", some, "--provider", "campaigner"}} {
+		if code := c.run(args...); code != exitFailed || !strings.Contains(c.errs.String(), "there is no database at "+filepath.Join(c.dir, "monterey.db")) {
+			t.Errorf("%v: exit %d: %s", args, code, c.errs.String())
+		}
+	}
+	if _, err := os.Stat(c.dir); !os.IsNotExist(err) {
+		t.Errorf("the folder was made: %v", err)
+	}
+	c.must("workspace", "list")
+	c.must("recount")
+}

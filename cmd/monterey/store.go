@@ -6,8 +6,16 @@ import (
 	"fmt"
 )
 
-// openStore opens the database and brings it to this release. The first command makes the data folder.
+// openStore opens the database, which must be there, and brings it to this release.
 func (p *program) openStore(ctx context.Context) (database, error) {
+	if err := p.common.databaseThere(); err != nil {
+		return nil, err
+	}
+	return p.firstStore(ctx)
+}
+
+// firstStore is openStore for commands that may be the first: they make the data folder.
+func (p *program) firstStore(ctx context.Context) (database, error) {
 	store, err := p.openFirst(ctx)
 	if err != nil {
 		return nil, err

@@ -19,7 +19,7 @@ func (c *workspaceCreate) Run(ctx context.Context, p *program) error {
 	if err := p.check(fieldMistakes(w.Validate())...); err != nil {
 		return err
 	}
-	store, err := p.openStore(ctx)
+	store, err := p.firstStore(ctx)
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (c *workspaceList) Run(ctx context.Context, p *program) error {
 	if err := p.check(); err != nil {
 		return err
 	}
-	store, err := p.openStore(ctx)
+	store, err := p.firstStore(ctx)
 	if err != nil {
 		return err
 	}
