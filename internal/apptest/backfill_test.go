@@ -90,7 +90,7 @@ func (e *edapi) history() map[string]string {
 // backfilled is an App whose workspace is connected to e.
 func backfilled(t *testing.T, o apptest.Options, e *edapi, serve bool) *apptest.App {
 	t.Helper()
-	o.Env = []string{"MONTEREY_ALLOW_PRIVATE_PROVIDERS=1", "MONTEREY_PROVIDER_RATE=0"}
+	o.Env = append(o.Env, "MONTEREY_ALLOW_PRIVATE_PROVIDERS=1", "MONTEREY_PROVIDER_RATE=0")
 	app := apptest.Start(t, o)
 	if !serve {
 		app.Stop()
