@@ -52,6 +52,9 @@ func bouncer(t *testing.T, database string) string {
 	t.Helper()
 	program, err := exec.LookPath("pgbouncer")
 	if err != nil {
+		program, err = exec.LookPath("/usr/sbin/pgbouncer") // Debian's, which is not on everybody's path
+	}
+	if err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatal("no PgBouncer is installed; scripts/setup installs it")
 		}
