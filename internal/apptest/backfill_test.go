@@ -127,7 +127,7 @@ func ask(t *testing.T, app *apptest.App, status int, method, path, body string) 
 // waitTask waits until the task is as done wants it.
 func waitTask(t *testing.T, app *apptest.App, id string, done func(taskOf) bool) (got taskOf) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		got = taskOf{}
 		app.Get(&got, "/historical-bounces/backfill/"+id)
 		if done(got) {
