@@ -21,6 +21,27 @@ func NewPacker() (*Packer, error) {
 	return &Packer{enc, dec}, err
 }
 
+// Archive is bodies packed together, and where each begins in what Unpack gives.
+type Archive struct {
+	Packed []byte
+	Starts []int
+}
+
+// PackAll begins to pack bodies, in archives of the next ones each, and sends them when it is done.
+func (p *Packer) PackAll(bodies [][]byte) <-chan []Archive {
+	done := make(chan []Archive, 1)
+	go func() {
+		var all []Archive
+		for len(bodies) > 0 {
+			n := split(bodies)
+			packed, starts := p.Pack(bodies[:n])
+			all, bodies = append(all, Archive{packed, starts}), bodies[n:]
+		}
+		done <- all
+	}()
+	return done
+}
+
 // Pack packs bodies together and says where each begins in what Unpack gives.
 func (p *Packer) Pack(bodies [][]byte) (packed []byte, starts []int) {
 	size := 0
@@ -39,8 +60,8 @@ func (p *Packer) Pack(bodies [][]byte) (packed []byte, starts []int) {
 // Unpack is the inverse of Pack: the bodies one after another.
 func (p *Packer) Unpack(packed []byte) ([]byte, error) { return p.dec.DecodeAll(packed, nil) }
 
-// Split says how many of the first bodies go into one archive, at least one.
-func Split(bodies [][]byte) int {
+// split says how many of the first bodies go into one archive, at least one.
+func split(bodies [][]byte) int {
 	n, size := 0, 0
 	for n < len(bodies) && (n == 0 || size+len(bodies[n]) <= ArchiveBytes) {
 		size += len(bodies[n])

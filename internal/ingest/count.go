@@ -43,6 +43,10 @@ func count(ctx context.Context, tx Tx, b *batch, now time.Time) error {
 func countWorkspace(ctx context.Context, tx WorkspaceTx, b *batch, of []int, now time.Time) error {
 	ds := make([]delivery.Delivery, len(of))
 	raw := make([][]byte, len(of))
+	for i, n := range of {
+		raw[i] = b.items[n].Raw
+	}
+	save := tx.Archive(raw) // while the events are counted
 	var c counting
 	for i, n := range of {
 		it, read := &b.items[n], &b.read[n]
@@ -55,7 +59,6 @@ func countWorkspace(ctx context.Context, tx WorkspaceTx, b *batch, of []int, now
 		c.source = read.source()
 		ds[i] = delivery.Delivery{ID: it.ID, Workspace: it.Workspace, Connection: it.Connection, Provider: read.provider,
 			ReceivedAt: it.ReceivedAt, Objects: len(read.objects), Bytes: len(it.Raw), Results: make([]delivery.Result, len(read.objects))}
-		raw[i] = it.Raw
 		for j := range read.objects {
 			c.add(&ds[i], j, &read.objects[j])
 		}
@@ -67,7 +70,7 @@ func countWorkspace(ctx context.Context, tx WorkspaceTx, b *batch, of []int, now
 		tally(&ds[i])
 		b.counts = append(b.counts, ds[i].Counts)
 	}
-	return tx.SaveDeliveries(ctx, ds, raw)
+	return save(ctx, ds)
 }
 
 // tally works a delivery's counts and state out from its results.

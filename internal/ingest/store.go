@@ -128,8 +128,8 @@ type WorkspaceTx interface {
 	// PutDerivedRuns replaces a campaign's derived runs.
 	PutDerivedRuns(ctx context.Context, c campaign.ID, runs []campaign.Run) error
 
-	// SaveDeliveries stores new deliveries with their raw bodies, archived together.
-	SaveDeliveries(ctx context.Context, ds []delivery.Delivery, raw [][]byte) error
+	// Archive begins to pack the raw bodies of new deliveries together; save stores them with these, when they are counted.
+	Archive(raw [][]byte) (save func(ctx context.Context, ds []delivery.Delivery) error)
 	// UpdateDelivery replaces results, counts and state of one.
 	UpdateDelivery(ctx context.Context, d delivery.Delivery) error
 	// Delivery reads one with its raw body; Conflict when the body is gone, NotFound when it is not counted yet.

@@ -10,27 +10,29 @@ import (
 	"monterey/internal/fault"
 )
 
-// SaveDeliveries implements ingest.WorkspaceTx.
-func (w *workspaceTx) SaveDeliveries(ctx context.Context, ds []delivery.Delivery, raw [][]byte) error {
-	b := &pgx.Batch{}
-	for rest := ds; len(rest) > 0; {
-		n := delivery.Split(raw)
-		if err := w.saveArchive(ctx, b, rest[:n], raw[:n]); err != nil {
-			return err
+// Archive implements ingest.WorkspaceTx.
+func (w *workspaceTx) Archive(raw [][]byte) func(context.Context, []delivery.Delivery) error {
+	archives := w.t.s.packer.PackAll(raw)
+	return func(ctx context.Context, ds []delivery.Delivery) error {
+		b, rest := &pgx.Batch{}, ds
+		for _, a := range <-archives {
+			n := len(a.Starts)
+			if err := w.saveArchive(ctx, b, rest[:n], a); err != nil {
+				return err
+			}
+			rest = rest[n:]
 		}
-		rest, raw = rest[n:], raw[n:]
+		w.addIntake(b, ds, 1)
+		return w.tx.SendBatch(ctx, b).Close()
 	}
-	w.addIntake(b, ds, 1)
-	return w.tx.SendBatch(ctx, b).Close()
 }
 
 // saveArchive queues what stores deliveries whose bodies go into one archive.
-func (w *workspaceTx) saveArchive(ctx context.Context, b *pgx.Batch, ds []delivery.Delivery, raw [][]byte) error {
+func (w *workspaceTx) saveArchive(ctx context.Context, b *pgx.Batch, ds []delivery.Delivery, a delivery.Archive) error {
 	n := len(ds)
 	nums, conns, received, states, objects, bytes, starts := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n),
 		make([]int64, n), make([]int64, n)
 	inserted, duplicate, ignored, held, results := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n), make([][]byte, n)
-	packed, at := w.t.s.packer.Pack(raw)
 	for i := range ds {
 		d := &ds[i]
 		var err error
@@ -40,11 +42,11 @@ func (w *workspaceTx) saveArchive(ctx context.Context, b *pgx.Batch, ds []delive
 		if conns[i], err = w.t.s.connectionNumIn(ctx, w.tx, d.Connection); err != nil {
 			return err
 		}
-		received[i], states[i], objects[i], bytes[i], starts[i] = micros(d.ReceivedAt), int64(d.State), int64(d.Objects), int64(d.Bytes), int64(at[i])
+		received[i], states[i], objects[i], bytes[i], starts[i] = micros(d.ReceivedAt), int64(d.State), int64(d.Objects), int64(d.Bytes), int64(a.Starts[i])
 		inserted[i], duplicate[i], ignored[i], held[i] = int64(d.Counts.Inserted), int64(d.Counts.Duplicate), int64(d.Counts.Ignored), int64(d.Counts.Quarantined)
 		results[i] = delivery.EncodeResults(d.Results)
 	}
-	b.Queue("INSERT INTO archives (workspace_id, num, last, created_at, bodies) VALUES ($1, $2, $3, $4, $5)", w.ws, nums[0], nums[n-1], received[0], packed)
+	b.Queue("INSERT INTO archives (workspace_id, num, last, created_at, bodies) VALUES ($1, $2, $3, $4, $5)", w.ws, nums[0], nums[n-1], received[0], a.Packed)
 	b.Queue(`INSERT INTO deliveries (workspace_id, archive, num, connection, received_at, state, objects, bytes, inserted, duplicate, ignored, quarantined, results, start)
 		SELECT $1, $2, d.num, d.connection, d.received_at, d.state, d.objects, d.bytes, d.inserted, d.duplicate, d.ignored, d.quarantined, d.results, d.start
 		FROM unnest($3::bigint[], $4::integer[], $5::bigint[], $6::smallint[], $7::integer[], $8::integer[], $9::integer[], $10::integer[], $11::integer[],

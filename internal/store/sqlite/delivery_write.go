@@ -9,19 +9,23 @@ import (
 	"monterey/internal/fault"
 )
 
-// SaveDeliveries implements ingest.WorkspaceTx.
-func (w *workspaceTx) SaveDeliveries(ctx context.Context, ds []delivery.Delivery, raw [][]byte) error {
-	for rest := ds; len(rest) > 0; {
-		n := delivery.Split(raw)
-		if err := w.saveArchive(ctx, rest[:n], raw[:n]); err != nil {
-			return err
+// Archive implements ingest.WorkspaceTx.
+func (w *workspaceTx) Archive(raw [][]byte) func(context.Context, []delivery.Delivery) error {
+	archives := w.t.s.packer.PackAll(raw)
+	return func(ctx context.Context, ds []delivery.Delivery) error {
+		rest := ds
+		for _, a := range <-archives {
+			n := len(a.Starts)
+			if err := w.saveArchive(ctx, rest[:n], a); err != nil {
+				return err
+			}
+			rest = rest[n:]
 		}
-		rest, raw = rest[n:], raw[n:]
+		return w.addIntake(ctx, ds, 1)
 	}
-	return w.addIntake(ctx, ds, 1)
 }
 
-func (w *workspaceTx) saveArchive(ctx context.Context, ds []delivery.Delivery, raw [][]byte) error {
+func (w *workspaceTx) saveArchive(ctx context.Context, ds []delivery.Delivery, a delivery.Archive) error {
 	nums := make([]int64, len(ds))
 	for i := range ds {
 		var err error
@@ -29,9 +33,8 @@ func (w *workspaceTx) saveArchive(ctx context.Context, ds []delivery.Delivery, r
 			return err
 		}
 	}
-	packed, starts := w.t.s.packer.Pack(raw)
 	if _, err := w.exec(ctx, "INSERT INTO archives (workspace, num, last, created_at, bodies) VALUES (?, ?, ?, ?, ?)",
-		w.ws, nums[0], nums[len(nums)-1], micros(ds[0].ReceivedAt), packed); err != nil {
+		w.ws, nums[0], nums[len(nums)-1], micros(ds[0].ReceivedAt), a.Packed); err != nil {
 		return err
 	}
 	const columns = 14
@@ -43,7 +46,7 @@ func (w *workspaceTx) saveArchive(ctx context.Context, ds []delivery.Delivery, r
 			return err
 		}
 		args = append(args, w.ws, nums[i], conn, micros(d.ReceivedAt), int64(d.State), d.Objects, d.Bytes, d.Counts.Inserted, d.Counts.Duplicate,
-			d.Counts.Ignored, d.Counts.Quarantined, delivery.EncodeResults(d.Results), nums[0], starts[i])
+			d.Counts.Ignored, d.Counts.Quarantined, delivery.EncodeResults(d.Results), nums[0], a.Starts[i])
 	}
 	return w.insertMany(ctx, `deliveries (workspace, num, connection, received_at, state, objects, bytes, inserted, duplicate, ignored, quarantined, results,
 		archive, start)`, columns, args)
