@@ -70,26 +70,6 @@ func (a *Accumulator) part(m Metric) {
 	a.equal &^= 1 << m
 }
 
-// Add counts one event.
-func (a *Accumulator) Add(f Fact) {
-	a.First, a.Last = min(a.First, f.At), max(a.Last, f.At)
-	var of Metrics
-	f.Metrics(func(m Metric) {
-		a.Count[m]++
-		of |= 1 << m
-	})
-	for m := range NumMetrics {
-		if a.equal.Has(m) && of.Has(m) != of.Has(whole(m)) {
-			a.part(m)
-		}
-	}
-	for m := range NumMetrics {
-		if of.Has(m) && a.want.Has(m) && !a.equal.Has(m) {
-			a.set[m].Add(uint32(f.Recipient))
-		}
-	}
-}
-
 // Or joins a stored row. After a fault (the row is damaged) the accumulator holds part of it and is of no use.
 func (a *Accumulator) Or(counts, sets []byte) error {
 	if err := a.head.read(counts); err != nil {
@@ -98,24 +78,11 @@ func (a *Accumulator) Or(counts, sets []byte) error {
 	return a.or(&a.head, sets)
 }
 
-// OrCounts joins the counts of a stored row, without its sets.
-func (a *Accumulator) OrCounts(counts []byte) error {
-	if err := a.head.read(counts); err != nil {
-		return err
-	}
-	a.orCounts(&a.head)
-	return nil
-}
-
-func (a *Accumulator) orCounts(h *header) {
+func (a *Accumulator) or(h *header, sets []byte) error {
 	a.First, a.Last = min(a.First, h.first), max(a.Last, h.last)
 	for m := range NumMetrics {
 		a.Count[m] += h.count[m]
 	}
-}
-
-func (a *Accumulator) or(h *header, sets []byte) error {
-	a.orCounts(h)
 	for m := range NumMetrics {
 		if a.equal.Has(m) && !h.same[m] && h.size[whole(m)] > 0 {
 			a.part(m)

@@ -315,7 +315,9 @@ func (w *workspaceTx) RowsOfAll(ctx context.Context, s rollup.Span, from, to int
 		return err
 	}
 	for _, id := range append(ids, rollup.Workspace) {
-		err := w.Rows(ctx, id, s, from, to, func(bucket int64, counts, sets []byte) error { return f(id, bucket, counts, sets) })
+		err := w.Rows(ctx, []rollup.Stretch{{Campaign: id, Span: s, From: from, To: to}}, func(_ int, bucket int64, counts, sets []byte) error {
+			return f(id, bucket, counts, sets)
+		})
 		if err != nil {
 			return err
 		}

@@ -40,7 +40,7 @@ func (w *workspaceTx) MergeRollups(ctx context.Context, rows map[rollup.Key]*rol
 }
 
 func (w *workspaceTx) through(ctx context.Context, c campaign.ID) (through int64, err error) {
-	err = w.Counts(ctx, c, rollup.Lifetime, 0, 1, func(_ int64, counts, _ []byte) error {
+	err = w.Rows(ctx, []rollup.Stretch{{Campaign: c, Span: rollup.Lifetime, To: 1, Bare: true}}, func(_ int, _ int64, counts, _ []byte) error {
 		r, err := rollup.UnmarshalCounts(counts)
 		if err == nil {
 			through = r.Through

@@ -93,62 +93,53 @@ func (v *view) num(ctx context.Context, id campaign.ID) (num int64, ok bool, err
 	return num, err == nil, err
 }
 
+const rowsSQL = "SELECT bucket, counts, sets FROM rollups WHERE workspace = ? AND campaign = ? AND span = ? AND bucket >= ? AND bucket < ? ORDER BY bucket"
+
+// The part of a statement that reads one stretch: by the key, so that rows come in order of bucket.
 const (
-	rowsSQL   = "SELECT bucket, counts, sets FROM rollups WHERE workspace = ? AND campaign = ? AND span = ? AND bucket >= ? AND bucket < ? ORDER BY bucket"
-	countsSQL = "SELECT bucket, counts FROM rollups WHERE workspace = ? AND campaign = ? AND span = ? AND bucket >= ? AND bucket < ? ORDER BY bucket"
+	stretchSQL = "SELECT ?, bucket, counts, sets FROM rollups WHERE workspace = ? AND campaign = ? AND span = ? AND bucket >= ? AND bucket < ?"
+	bareSQL    = "SELECT ?, bucket, counts, NULL FROM rollups WHERE workspace = ? AND campaign = ? AND span = ? AND bucket >= ? AND bucket < ?"
 )
 
+// mostStretches is how many are read by one statement. One for each took twice as long (a statement costs the driver 40 µs, as
+// much as ten rows); 8 and 64 take as long as 16, and so does a join with json_each, but for a time series.
+const mostStretches = 16
+
 // Rows implements rollup.Source.
-func (v *view) Rows(ctx context.Context, c campaign.ID, s rollup.Span, from, to int64, f func(int64, []byte, []byte) error) error {
-	num, ok, err := v.num(ctx, c)
-	if err != nil || !ok {
-		return err
-	}
-	var bucket int64
+func (v *view) Rows(ctx context.Context, stretches []rollup.Stretch, f func(int, int64, []byte, []byte) error) error {
+	var n, bucket any // numbers would be read from texts
 	var counts, sets sql.RawBytes
-	return v.each(ctx, func(r row) error {
-		if err := r.Scan(&bucket, &counts, &sets); err != nil {
+	scan := func(r row) error {
+		if err := r.Scan(&n, &bucket, &counts, &sets); err != nil {
 			return err
 		}
-		return f(bucket, counts, sets)
-	}, rowsSQL, v.ws, num, int64(s), from, to)
-}
-
-const stretchSQL = "SELECT counts, sets FROM rollups WHERE workspace = ? AND campaign = ? AND span = ? AND bucket >= ? AND bucket < ?"
-
-// Join implements rollup.Source.
-func (v *view) Join(ctx context.Context, c campaign.ID, stretches []rollup.Stretch, f func(counts, sets []byte) error) error {
-	num, ok, err := v.num(ctx, c)
-	if err != nil || !ok {
-		return err
+		return f(int(n.(int64)), bucket.(int64), counts, sets)
 	}
-	args := make([]any, 0, 5*len(stretches))
-	for _, s := range stretches {
-		args = append(args, v.ws, num, int64(s.Span), s.From, s.To)
-	}
-	var counts, sets sql.RawBytes
-	return v.each(ctx, func(r row) error {
-		if err := r.Scan(&counts, &sets); err != nil {
+	for from := 0; from < len(stretches); from += mostStretches {
+		var parts []string
+		var args []any
+		for i, s := range stretches[from:min(from+mostStretches, len(stretches))] {
+			num, ok, err := v.num(ctx, s.Campaign)
+			switch {
+			case err != nil:
+				return err
+			case !ok:
+				continue
+			case s.Bare:
+				parts = append(parts, bareSQL)
+			default:
+				parts = append(parts, stretchSQL)
+			}
+			args = append(args, from+i, v.ws, num, int64(s.Span), s.From, s.To)
+		}
+		if len(parts) == 0 {
+			continue
+		}
+		if err := v.each(ctx, scan, strings.Join(parts, " UNION ALL "), args...); err != nil {
 			return err
 		}
-		return f(counts, sets)
-	}, stretchSQL+strings.Repeat(" UNION ALL "+stretchSQL, len(stretches)-1), args...)
-}
-
-// Counts implements rollup.Source.
-func (v *view) Counts(ctx context.Context, c campaign.ID, s rollup.Span, from, to int64, f func(int64, []byte, []byte) error) error {
-	num, ok, err := v.num(ctx, c)
-	if err != nil || !ok {
-		return err
 	}
-	var bucket int64
-	var counts sql.RawBytes
-	return v.each(ctx, func(r row) error {
-		if err := r.Scan(&bucket, &counts); err != nil {
-			return err
-		}
-		return f(bucket, counts, nil)
-	}, countsSQL, v.ws, num, int64(s), from, to)
+	return nil
 }
 
 // Of a campaign the index alone answers for the types that need neither actor nor class: most of what a quarter hour holds
@@ -160,29 +151,38 @@ const (
 )
 
 // Facts implements rollup.Source.
-func (v *view) Facts(ctx context.Context, c campaign.ID, from, to int64, f func(rollup.Fact)) error {
-	num, ok, err := v.num(ctx, c)
-	if err != nil || !ok {
-		return err
-	}
+func (v *view) Facts(ctx context.Context, stretches []rollup.Stretch, f func(int, rollup.Fact)) error {
+	var n int
 	var id sql.RawBytes
 	var ordinal, kind, class, actor int64
 	scan := func(r row) error {
 		if err := r.Scan(&id, &ordinal, &kind, &class, &actor); err != nil {
 			return err
 		}
-		f(rollup.Fact{At: secondOf(id), Recipient: recipient.Ordinal(ordinal), Type: event.Type(kind), Class: bounce.Class(class),
+		f(n, rollup.Fact{At: secondOf(id), Recipient: recipient.Ordinal(ordinal), Type: event.Type(kind), Class: bounce.Class(class),
 			Actor: event.Rule(actor).Actor()})
 		return nil
 	}
-	first, last := idRange(from, to)
-	if num < 0 {
-		return v.each(ctx, scan, allFactsSQL, v.ws, first, last)
+	for i, s := range stretches {
+		num, ok, err := v.num(ctx, s.Campaign)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		n = i
+		first, last := idRange(s.From, s.To)
+		if num < 0 {
+			err = v.each(ctx, scan, allFactsSQL, v.ws, first, last)
+		} else if err = v.each(ctx, scan, plainFactsSQL, v.ws, num, first, last); err == nil {
+			err = v.each(ctx, scan, fullFactsSQL, v.ws, num, first, last)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	if err := v.each(ctx, scan, plainFactsSQL, v.ws, num, first, last); err != nil {
-		return err
-	}
-	return v.each(ctx, scan, fullFactsSQL, v.ws, num, first, last)
+	return nil
 }
 
 // idRange is the ids of the events with from <= Unix second < to: first <= id < last.
