@@ -28,30 +28,27 @@ type Accumulator struct {
 	Count       [NumMetrics]uint64
 	First, Last int64 // as Row's
 	want        Metrics
-	parts       Metrics // the metrics wanted that are a part of another one wanted
-	equal       Metrics // those of parts whose own set is empty, because the other stands for it
+	equal       Metrics // the metrics wanted whose own set is empty, because that of another one wanted stands for it
 	set         [NumMetrics]Set
 	head        header
 }
 
 // NewAccumulator has nothing in it and keeps the sets of want.
 func NewAccumulator(want Metrics) *Accumulator {
-	a := &Accumulator{First: math.MaxInt64, Last: math.MinInt64, want: want}
-	for m := range NumMetrics {
-		if w := whole(m); w != m && want.Has(m) && want.Has(w) {
-			a.parts |= 1 << m
-		}
-	}
-	a.equal = a.parts
+	a := &Accumulator{}
+	a.Reset(want)
 	return a
 }
 
-// Reset empties it and keeps its memory.
-func (a *Accumulator) Reset() {
+// Reset empties it and keeps its memory; from now on it keeps the sets of want.
+func (a *Accumulator) Reset(want Metrics) {
 	a.Count = [NumMetrics]uint64{}
 	a.First, a.Last = math.MaxInt64, math.MinInt64
-	a.equal = a.parts
-	for m := range a.set {
+	a.want, a.equal = want, 0
+	for m := range NumMetrics {
+		if w := whole(m); w != m && want.Has(m) && want.Has(w) {
+			a.equal |= 1 << m
+		}
 		a.set[m].Reset()
 	}
 }

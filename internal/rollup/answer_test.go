@@ -296,7 +296,9 @@ func TestSelectionAgreesWithFacts(t *testing.T) {
 		if r.IntN(2) == 0 {
 			s.Classes = []bounce.Class{bounce.Classes[r.IntN(4)]}
 		}
-		has := func(f Fact) bool { return chosen(s.Types, f.Type) && chosen(s.Actors, f.Actor) && chosen(s.Classes, f.Class) }
+		has := func(f Fact) bool {
+			return chosen(s.Types, f.Type) && chosen(s.Actors, f.Actor) && chosen(s.Classes, f.Class)
+		}
 		n := int64(0)
 		w := s.weights()
 		f.Metrics(func(m Metric) { n += w[m] })

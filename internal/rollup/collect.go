@@ -103,14 +103,15 @@ func eachRow(ctx context.Context, src Source, stretches []Stretch, f func(n int,
 	return eventsBefore(len(stretches))
 }
 
-// ask is what is to be joined into an accumulator.
+// ask is what is to be joined into an accumulator, which keeps the sets of want.
 type ask struct {
 	stretches []Stretch
 	into      *Accumulator
+	want      Metrics
 }
 
-// collect joins what is asked for, one ask after another; done is called after each, when the accumulator may be used and
-// reset for the next. All are one question to the source.
+// collect joins what is asked for, one ask after another; done is called after each, when its accumulator holds what it shall
+// until a later ask needs it. All are one question to the source.
 func collect(ctx context.Context, src Source, asks []ask, done func(i int)) error {
 	var all []Stretch
 	var of []int // the ask of each
@@ -120,18 +121,23 @@ func collect(ctx context.Context, src Source, asks []ask, done func(i int)) erro
 			of = append(of, i)
 		}
 	}
-	i := 0
-	before := func(n int) {
-		for ; i < n; i++ {
-			done(i)
+	at := -1
+	reach := func(i int) {
+		for at < i {
+			if at >= 0 {
+				done(at)
+			}
+			if at++; at < len(asks) {
+				asks[at].into.Reset(asks[at].want)
+			}
 		}
 	}
 	err := eachRow(ctx, src, all, func(n int, _ int64, counts, sets []byte) error {
-		before(of[n])
-		return asks[i].into.Or(counts, sets)
+		reach(of[n])
+		return asks[at].into.Or(counts, sets)
 	})
 	if err == nil {
-		before(len(asks))
+		reach(len(asks))
 	}
 	return err
 }
@@ -139,12 +145,12 @@ func collect(ctx context.Context, src Source, asks []ask, done func(i int)) erro
 // Collect joins what happened to the campaign in [from, to), Unix seconds (see Source for open ends), keeping the sets of
 // want.
 func Collect(ctx context.Context, src Source, c campaign.ID, from, to int64, want Metrics) (*Accumulator, error) {
-	a := NewAccumulator(want)
 	lives, err := readLives(ctx, src, []campaign.ID{c})
 	if err != nil {
 		return nil, err
 	}
-	return a, collect(ctx, src, []ask{{lives[0].stretches(c, from, to), a}}, func(int) {})
+	a := &Accumulator{}
+	return a, collect(ctx, src, []ask{{lives[0].stretches(c, from, to), a, want}}, func(int) {})
 }
 
 // life is what ever happened to a campaign, without sets.
@@ -167,6 +173,17 @@ func (l *life) add(h *header) {
 		}
 		l.unique[m] += h.size[m]
 	}
+}
+
+// tally is what was counted of the whole life; of what is spread the recipients are those of sets.
+func (l *life) tally(sets tally) tally {
+	sets.count = l.count
+	for m := range NumMetrics {
+		if !l.spread.Has(m) {
+			sets.unique[m] = l.unique[m]
+		}
+	}
+	return sets
 }
 
 // readLives reads the lives of campaigns, in their order: the lifetime rows, then the days that these do not hold.

@@ -115,8 +115,8 @@ type question struct {
 	v         View
 	asOf      time.Time
 	humanAsOf time.Time
-	acc       *Accumulator // of the campaign worked out last
-	until     *Accumulator // its bounces until the range's end
+	acc       Accumulator // of the campaign worked out last
+	until     Accumulator // its bounces until the range's end
 }
 
 func newQuestion(ctx context.Context, v View, asOf time.Time) (*question, error) {
@@ -124,7 +124,7 @@ func newQuestion(ctx context.Context, v View, asOf time.Time) (*question, error)
 	if human.After(asOf) { // the rules can have judged no more than is counted
 		human = asOf
 	}
-	return &question{v: v, asOf: asOf, humanAsOf: human, acc: NewAccumulator(counted), until: NewAccumulator(1 << Bounce)}, err
+	return &question{v: v, asOf: asOf, humanAsOf: human}, err
 }
 
 // subjects reads what is needed of each campaign.
@@ -170,14 +170,16 @@ func (q *question) statistics(ctx context.Context, of []asked, f func(*subject, 
 	var asks []ask // two for each campaign
 	for _, a := range of {
 		from, to := a.life.widen(a.in.seconds())
-		asks = append(asks, ask{a.life.stretches(a.ID, from, to), q.acc}, ask{a.bouncesUntil(a.in), q.until})
+		want := Metrics(counted)
+		if from == open && to == noLast {
+			want = a.life.spread&counted | 1<<Open | 1<<Click
+		}
+		asks = append(asks, ask{a.life.stretches(a.ID, from, to), &q.acc, want}, ask{a.bouncesUntil(a.in), &q.until, 1 << Bounce})
 	}
 	return collect(ctx, q.v, asks, func(i int) {
 		if i%2 == 1 {
 			a := of[i/2]
 			f(a.subject, q.answer(a.subject, a.in))
-			q.acc.Reset()
-			q.until.Reset()
 		}
 	})
 }
@@ -196,7 +198,11 @@ func (q *question) answer(s *subject, r Range) Statistics {
 	if !s.life.empty() {
 		st.FirstEventAt, st.LastEventAt = timeOf(s.life.first), timeOf(s.life.last)
 	}
-	st.Counts = q.acc.tally().counts(s.known)
+	t := q.acc.tally()
+	if from, to := s.life.widen(r.seconds()); from == open && to == noLast {
+		t = s.life.tally(t)
+	}
+	st.Counts = t.counts(s.known)
 	s.fillSent(&st.Counts, r, q.acc.Count[Delivered], r.open())
 	st.ProviderReported = reportedOf(s.Figures)
 	st.clickedOpeners = int64(q.acc.Set(Open).AndLen(q.acc.Set(Click)))
@@ -227,7 +233,7 @@ func (q *question) rateBase(s *subject, r Range) RateBase {
 func (q *question) tallyUntil(s *subject, r Range) (t tally) {
 	_, to := s.life.widen(r.seconds())
 	if to == noLast && !s.life.spread.Has(Bounce) {
-		return tally{s.life.count, s.life.unique}
+		return s.life.tally(t)
 	}
 	t.count[Delivered] = q.until.Count[Delivered] + q.acc.Count[Delivered]
 	if to == noLast {

@@ -184,7 +184,7 @@ func newWalk(s *subject, r Range, bounds []int64) *walk {
 func (w *walk) points(ctx context.Context, src Source) ([]Point, error) {
 	from, to := w.r.seconds()
 	if from > w.s.life.first {
-		earlier := ask{w.s.life.stretches(w.s.ID, open, from), w.seen}
+		earlier := ask{w.s.life.stretches(w.s.ID, open, from), w.seen, firsts}
 		if err := collect(ctx, src, []ask{earlier}, func(int) {}); err != nil {
 			return nil, err
 		}
@@ -243,7 +243,7 @@ func (w *walk) flush() {
 	t := w.whole
 	if t == nil {
 		t = new(w.acc.tally())
-		w.acc.Reset()
+		w.acc.Reset(counted)
 	}
 	p := &w.out[w.i]
 	p.Counts = t.counts(w.s.known)
