@@ -186,6 +186,12 @@ func (l *life) tally(sets tally) tally {
 	return sets
 }
 
+// within says whether all that ever happened lies in the range.
+func (l *life) within(r Range) bool {
+	from, to := l.widen(r.seconds())
+	return from == open && to == noLast
+}
+
 // readLives reads the lives of campaigns, in their order: the lifetime rows, then the days that these do not hold.
 func readLives(ctx context.Context, src Source, cs []campaign.ID) ([]life, error) {
 	out, stretches := make([]life, len(cs)), make([]Stretch, len(cs))

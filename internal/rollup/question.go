@@ -171,7 +171,7 @@ func (q *question) statistics(ctx context.Context, of []asked, f func(*subject, 
 	for _, a := range of {
 		from, to := a.life.widen(a.in.seconds())
 		want := Metrics(counted)
-		if from == open && to == noLast {
+		if a.life.within(a.in) {
 			want = a.life.spread&counted | 1<<Open | 1<<Click
 		}
 		asks = append(asks, ask{a.life.stretches(a.ID, from, to), &q.acc, want}, ask{a.bouncesUntil(a.in), &q.until, 1 << Bounce})
@@ -199,7 +199,7 @@ func (q *question) answer(s *subject, r Range) Statistics {
 		st.FirstEventAt, st.LastEventAt = timeOf(s.life.first), timeOf(s.life.last)
 	}
 	t := q.acc.tally()
-	if from, to := s.life.widen(r.seconds()); from == open && to == noLast {
+	if s.life.within(r) {
 		t = s.life.tally(t)
 	}
 	st.Counts = t.counts(s.known)

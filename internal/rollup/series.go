@@ -91,6 +91,11 @@ func SeriesOf(ctx context.Context, v View, id campaign.ID, p SeriesParams, asOf 
 		if out.Points, err = w.points(ctx, v); err != nil {
 			return Series{}, err
 		}
+		if s.life.within(totals) && s.life.spread&counted&^firsts == 0 { // the walk has seen what else would be read again
+			q.acc = *w.seen
+			out.Totals = q.answer(s, totals)
+			return out, nil
+		}
 	}
 	out.Totals, err = q.one(ctx, s, totals)
 	return out, err
