@@ -73,7 +73,7 @@ func (w *Worker) fold(ctx context.Context, c workspace.Caller) error {
 
 // foldedThrough is the first day that a campaign's lifetime row does not hold; 0 where there is no such row.
 func foldedThrough(ctx context.Context, tx WorkspaceTx, c campaign.ID) (through int64, err error) {
-	err = tx.Counts(ctx, c, rollup.Lifetime, 0, 1, func(_ int64, counts, _ []byte) error {
+	err = tx.Rows(ctx, []rollup.Stretch{{Campaign: c, Span: rollup.Lifetime, To: 1, Bare: true}}, func(_ int, _ int64, counts, _ []byte) error {
 		r, err := rollup.UnmarshalCounts(counts)
 		if err == nil {
 			through = r.Through

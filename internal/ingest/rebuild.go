@@ -117,12 +117,20 @@ func rebuildWider(ctx context.Context, tx WorkspaceTx, span rollup.Span, bucket 
 
 // rowsOfAll adds the rows of every campaign and of the workspace; a damaged one is nil, which differs from everything.
 func rowsOfAll(ctx context.Context, tx WorkspaceTx, s rollup.Span, from, to int64, rows map[rollup.Key]*rollup.Row) error {
-	return tx.RowsOfAll(ctx, s, from, to, func(id campaign.ID, bucket int64, counts, sets []byte) error {
+	ids, err := tx.CampaignIDs(ctx)
+	if err != nil {
+		return err
+	}
+	var all []rollup.Stretch
+	for _, id := range append(ids, rollup.Workspace) {
+		all = append(all, rollup.Stretch{Campaign: id, Span: s, From: from, To: to})
+	}
+	return tx.Rows(ctx, all, func(n int, bucket int64, counts, sets []byte) error {
 		r, err := rollup.Unmarshal(bytes.Clone(counts), bytes.Clone(sets))
 		if err != nil {
 			r = nil
 		}
-		rows[rollup.Key{Campaign: id, Span: s, Bucket: bucket}] = r
+		rows[rollup.Key{Campaign: all[n].Campaign, Span: s, Bucket: bucket}] = r
 		return nil
 	})
 }

@@ -23,7 +23,8 @@ func recount(ctx context.Context, tx WorkspaceTx, quarters map[rollup.Key]bool) 
 			return err
 		}
 		r := rollup.NewRow()
-		err = tx.Facts(ctx, k.Campaign, k.Bucket, k.Bucket+rollup.QuarterSeconds, r.Add)
+		err = tx.Facts(ctx, []rollup.Stretch{{Campaign: k.Campaign, From: k.Bucket, To: k.Bucket + rollup.QuarterSeconds}},
+			func(_ int, e rollup.Fact) { r.Add(e) })
 		if err != nil {
 			return err
 		}
@@ -62,7 +63,7 @@ func recount(ctx context.Context, tx WorkspaceTx, quarters map[rollup.Key]bool) 
 // stored reads one row; a row of nothing where there is none.
 func stored(ctx context.Context, tx WorkspaceTx, k rollup.Key) (*rollup.Row, error) {
 	r := rollup.NewRow()
-	err := tx.Rows(ctx, k.Campaign, k.Span, k.Bucket, k.Bucket+1, func(_ int64, counts, sets []byte) error {
+	err := tx.Rows(ctx, []rollup.Stretch{{Campaign: k.Campaign, Span: k.Span, From: k.Bucket, To: k.Bucket + 1}}, func(_ int, _ int64, counts, sets []byte) error {
 		o, err := rollup.Unmarshal(counts, sets)
 		if err != nil {
 			return err
@@ -94,7 +95,7 @@ func rejoin(ctx context.Context, tx WorkspaceTx, quarters map[rollup.Key]bool, t
 // join unites the stored rows of a span in [from, to).
 func join(ctx context.Context, tx WorkspaceTx, c campaign.ID, s rollup.Span, from, to int64) (*rollup.Row, error) {
 	r := rollup.NewRow()
-	err := tx.Rows(ctx, c, s, from, to, func(_ int64, counts, sets []byte) error {
+	err := tx.Rows(ctx, []rollup.Stretch{{Campaign: c, Span: s, From: from, To: to}}, func(_ int, _ int64, counts, sets []byte) error {
 		o, err := rollup.Unmarshal(counts, sets)
 		if err != nil {
 			return err

@@ -88,7 +88,8 @@ func (r *rig) lifetimes() (n int) {
 	err := r.store.Rewrite(r.t.Context(), r.ws, func(tx ingest.WorkspaceTx) error {
 		ids, err := tx.CampaignIDs(r.t.Context())
 		for _, id := range append(ids, rollup.Workspace) {
-			err = errors.Join(err, tx.Counts(r.t.Context(), id, rollup.Lifetime, 0, 1, func(int64, []byte, []byte) error { n++; return nil }))
+			life := rollup.Stretch{Campaign: id, Span: rollup.Lifetime, To: 1, Bare: true}
+			err = errors.Join(err, tx.Rows(r.t.Context(), []rollup.Stretch{life}, func(int, int64, []byte, []byte) error { n++; return nil }))
 		}
 		return err
 	})

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"monterey/internal/campaign"
 	"monterey/internal/campaigner"
 	"monterey/internal/ingest"
 	"monterey/internal/rollup"
@@ -27,10 +26,10 @@ func (s scrambling) TryRewrite(ctx context.Context, c workspace.Caller, f func(i
 
 type scrambled struct{ ingest.WorkspaceTx }
 
-func (tx scrambled) Rows(ctx context.Context, c campaign.ID, s rollup.Span, from, to int64, f func(int64, []byte, []byte) error) error {
-	return tx.WorkspaceTx.Rows(ctx, c, s, from, to, func(bucket int64, counts, sets []byte) error {
+func (tx scrambled) Rows(ctx context.Context, stretches []rollup.Stretch, f func(int, int64, []byte, []byte) error) error {
+	return tx.WorkspaceTx.Rows(ctx, stretches, func(n int, bucket int64, counts, sets []byte) error {
 		counts, sets = bytes.Clone(counts), bytes.Clone(sets)
-		err := f(bucket, counts, sets)
+		err := f(n, bucket, counts, sets)
 		for _, b := range [][]byte{counts, sets} {
 			for i := range b {
 				b[i] = 0xaa

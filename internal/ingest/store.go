@@ -108,8 +108,6 @@ type WorkspaceTx interface {
 	FactsByCampaign(ctx context.Context, from, to int64, f func(campaign.ID, rollup.Fact) error) error
 	// CampaignIDs are all that have rollups, the zero ID ("no campaign") too where it has.
 	CampaignIDs(ctx context.Context) ([]campaign.ID, error)
-	// RowsOfAll is Rows of every campaign that has rollups, and of the workspace, one after the other in any order.
-	RowsOfAll(ctx context.Context, s rollup.Span, from, to int64, f func(c campaign.ID, bucket int64, counts, sets []byte) error) error
 	// Days are those (Unix seconds), in order, that hold events, rows of the workspace or days of campaigns.
 	Days(ctx context.Context) ([]int64, error)
 

@@ -28,30 +28,27 @@ type Accumulator struct {
 	Count       [NumMetrics]uint64
 	First, Last int64 // as Row's
 	want        Metrics
-	parts       Metrics // the metrics wanted that are a part of another one wanted
-	equal       Metrics // those of parts whose own set is empty, because the other stands for it
+	equal       Metrics // the metrics wanted whose own set is empty, because that of another one wanted stands for it
 	set         [NumMetrics]Set
 	head        header
 }
 
 // NewAccumulator has nothing in it and keeps the sets of want.
 func NewAccumulator(want Metrics) *Accumulator {
-	a := &Accumulator{First: math.MaxInt64, Last: math.MinInt64, want: want}
-	for m := range NumMetrics {
-		if w := whole(m); w != m && want.Has(m) && want.Has(w) {
-			a.parts |= 1 << m
-		}
-	}
-	a.equal = a.parts
+	a := &Accumulator{}
+	a.Reset(want)
 	return a
 }
 
-// Reset empties it and keeps its memory.
-func (a *Accumulator) Reset() {
+// Reset empties it and keeps its memory; from now on it keeps the sets of want.
+func (a *Accumulator) Reset(want Metrics) {
 	a.Count = [NumMetrics]uint64{}
 	a.First, a.Last = math.MaxInt64, math.MinInt64
-	a.equal = a.parts
-	for m := range a.set {
+	a.want, a.equal = want, 0
+	for m := range NumMetrics {
+		if w := whole(m); w != m && want.Has(m) && want.Has(w) {
+			a.equal |= 1 << m
+		}
 		a.set[m].Reset()
 	}
 }
@@ -70,26 +67,6 @@ func (a *Accumulator) part(m Metric) {
 	a.equal &^= 1 << m
 }
 
-// Add counts one event.
-func (a *Accumulator) Add(f Fact) {
-	a.First, a.Last = min(a.First, f.At), max(a.Last, f.At)
-	var of Metrics
-	f.Metrics(func(m Metric) {
-		a.Count[m]++
-		of |= 1 << m
-	})
-	for m := range NumMetrics {
-		if a.equal.Has(m) && of.Has(m) != of.Has(whole(m)) {
-			a.part(m)
-		}
-	}
-	for m := range NumMetrics {
-		if of.Has(m) && a.want.Has(m) && !a.equal.Has(m) {
-			a.set[m].Add(uint32(f.Recipient))
-		}
-	}
-}
-
 // Or joins a stored row. After a fault (the row is damaged) the accumulator holds part of it and is of no use.
 func (a *Accumulator) Or(counts, sets []byte) error {
 	if err := a.head.read(counts); err != nil {
@@ -98,24 +75,11 @@ func (a *Accumulator) Or(counts, sets []byte) error {
 	return a.or(&a.head, sets)
 }
 
-// OrCounts joins the counts of a stored row, without its sets.
-func (a *Accumulator) OrCounts(counts []byte) error {
-	if err := a.head.read(counts); err != nil {
-		return err
-	}
-	a.orCounts(&a.head)
-	return nil
-}
-
-func (a *Accumulator) orCounts(h *header) {
+func (a *Accumulator) or(h *header, sets []byte) error {
 	a.First, a.Last = min(a.First, h.first), max(a.Last, h.last)
 	for m := range NumMetrics {
 		a.Count[m] += h.count[m]
 	}
-}
-
-func (a *Accumulator) or(h *header, sets []byte) error {
-	a.orCounts(h)
 	for m := range NumMetrics {
 		if a.equal.Has(m) && !h.same[m] && h.size[whole(m)] > 0 {
 			a.part(m)

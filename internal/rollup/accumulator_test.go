@@ -31,7 +31,7 @@ func TestAccumulatorIsRowOr(t *testing.T) {
 		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
 		acc := NewAccumulator(AllMetrics)
 		for range 2 {
-			acc.Reset()
+			acc.Reset(AllMetrics)
 			want := NewRow()
 			for range rapid.IntRange(0, 8).Draw(t, "rows") {
 				most := rapid.SampledFrom([]int{50, 5000, 70_000, 1 << 20}).Draw(t, "most")

@@ -30,7 +30,7 @@ func One(ctx context.Context, v View, id campaign.ID, r Range, asOf time.Time) (
 	if err != nil {
 		return Statistics{}, err
 	}
-	return q.statistics(ctx, &s[0], r)
+	return q.one(ctx, &s[0], r)
 }
 
 // ListParams chooses campaigns and says what to count of them.
@@ -51,22 +51,20 @@ func each(ctx context.Context, q *question, f campaign.Filter, r Range, b Basis,
 	if err != nil {
 		return err
 	}
+	var of []asked
 	for i := range subjects {
-		s, in := &subjects[i], r
-		if b == BySend {
-			if !s.firstRunIn(r) {
-				continue
-			}
-			in = Range{}
+		s := &subjects[i]
+		switch {
+		case b != BySend:
+			of = append(of, asked{s, r})
+		case s.firstRunIn(r):
+			of = append(of, asked{s, Range{}})
 		}
-		st, err := q.statistics(ctx, s, in)
-		if err != nil {
-			return err
-		}
+	}
+	return q.statistics(ctx, of, func(s *subject, st Statistics) {
 		st.DateFrom, st.DateTo, st.Basis = timePtr(r.From), timePtr(r.To), b
 		fn(s, st)
-	}
-	return nil
+	})
 }
 
 // firstRunIn says whether the campaign was first sent in the range; one without runs never was.
@@ -191,14 +189,17 @@ func (q *question) total(ctx context.Context, f campaign.Filter, r Range, b Basi
 
 // nothing is what no campaign sums up to: 0 of what has been reported in the workspace at all.
 func (q *question) nothing(ctx context.Context) (Counts, error) {
-	all, err := readLife(ctx, q.v, Workspace)
+	all, err := readLives(ctx, q.v, []campaign.ID{Workspace})
+	if err != nil {
+		return Counts{}, err
+	}
 	var known Metrics
 	for _, p := range provider.Names {
-		if !all.empty() {
+		if !all[0].empty() {
 			known |= reports(p)
 		}
 	}
-	return tally{}.counts(known), err
+	return tally{}.counts(known), nil
 }
 
 // plus adds a campaign's counts and base, and widens the first and the last event.

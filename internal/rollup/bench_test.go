@@ -88,9 +88,9 @@ func BenchmarkList(b *testing.B) {
 		p := ListParams{Range: Range{from, from.AddDate(0, 0, 30)}, Basis: ByEvent, Params: page.Params{Number: 1, Size: 50}}
 		b.Run(zone, func(b *testing.B) {
 			b.ReportAllocs()
-			rows := 0
+			rows, questions := 0, 0
 			for b.Loop() {
-				l, err := List(b.Context(), counting{m, &rows}, p, start)
+				l, err := List(b.Context(), counting{m, &rows, &questions}, p, start)
 				if err != nil || l.Total != 200 {
 					b.Fatal(err)
 				}

@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/RoaringBitmap/roaring/v2"
 )
@@ -229,34 +227,6 @@ func UnmarshalCounts(counts []byte) (*Row, error) {
 		return nil, err
 	}
 	return h.row(), nil
-}
-
-// CountSums adds up the counts of stored rows by bucket, for a Source that is several campaigns.
-type CountSums map[int64]*Row
-
-// Add adds the counts of a row.
-func (s CountSums) Add(bucket int64, counts []byte) error {
-	row, err := UnmarshalCounts(counts)
-	if err != nil {
-		return err
-	}
-	if sum := s[bucket]; sum != nil {
-		sum.Or(row)
-	} else {
-		s[bucket] = row
-	}
-	return nil
-}
-
-// Each calls f as Source.Counts does.
-func (s CountSums) Each(f func(bucket int64, counts, sets []byte) error) error {
-	for _, bucket := range slices.Sorted(maps.Keys(s)) {
-		counts, _ := s[bucket].Marshal()
-		if err := f(bucket, counts, nil); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (h *header) row() *Row {

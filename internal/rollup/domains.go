@@ -48,9 +48,9 @@ func Domains(ctx context.Context, v View, id campaign.ID, r Range, limit int) ([
 	if err != nil {
 		return nil, err
 	}
-	from, to := subjects[0].life.widen(r.seconds())
-	acc, err := Collect(ctx, v, id, from, to, AllMetrics)
-	if err != nil {
+	l, acc := &subjects[0].life, &Accumulator{}
+	from, to := l.widen(r.seconds())
+	if err := collect(ctx, v, []ask{{l.stretches(id, from, to), acc, AllMetrics}}, func(int) {}); err != nil {
 		return nil, err
 	}
 	all, err := byDomain(ctx, v, acc)

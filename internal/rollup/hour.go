@@ -87,16 +87,22 @@ func HourOf(quarter int64) int64 {
 	return Hour.Bucket(max(quarter, math.MinInt64+HourSeconds))
 }
 
-// EachQuarter calls f for each quarter with from <= bucket < to that the stored row of the hour holds. Where that is damaged
-// it is called with nothing for each: that is no row.
-func EachQuarter(hour int64, counts, sets, quarters []byte, from, to int64, f func(bucket int64, counts, sets []byte) error) error {
-	h, err := ReadHour(counts, sets, quarters)
+// Each calls f as Source.Rows does for a row that was read for the stretch: for the row itself, or where quarters are wanted, for
+// each of the quarters wanted that the row of an hour holds. Where these are damaged, f is called with nothing for each: that is no row.
+func (s Stretch) Each(n int, bucket int64, counts, sets, quarters []byte, f func(n int, bucket int64, counts, sets []byte) error) error {
+	if s.Span != Quarter {
+		return f(n, bucket, counts, sets)
+	}
+	h, damaged := ReadHour(counts, sets, quarters)
 	for i, q := range h.Quarters {
-		bucket := hour + int64(i)*QuarterSeconds
-		if bucket < from || bucket >= to || q.Counts == nil && err == nil {
+		start := bucket + int64(i)*QuarterSeconds
+		if start < s.From || start >= s.To || q.Counts == nil && damaged == nil {
 			continue
 		}
-		if err := f(bucket, q.Counts, q.Sets); err != nil {
+		if s.Bare {
+			q.Sets = nil
+		}
+		if err := f(n, start, q.Counts, q.Sets); err != nil {
 			return err
 		}
 	}

@@ -62,13 +62,14 @@ func checkHour(t *testing.T, h StoredHour) {
 	}
 }
 
-func TestEachQuarter(t *testing.T) {
+func TestQuartersOfAStretch(t *testing.T) {
 	counts, sets := NewRow().Marshal()
 	h := StoredHour{Parts: Parts{counts, sets}}
 	h.Quarters[1], h.Quarters[3] = h.Parts, h.Parts
 	const hour = 7 * HourSeconds
 	each := func(quarters []byte, from, to int64) (buckets []int64, damaged int) {
-		err := EachQuarter(hour, counts, sets, quarters, from, to, func(bucket int64, counts, sets []byte) error {
+		s := Stretch{Span: Quarter, From: from, To: to}
+		err := s.Each(5, hour, counts, sets, quarters, func(_ int, bucket int64, counts, sets []byte) error {
 			buckets = append(buckets, bucket-hour)
 			if _, err := Unmarshal(counts, sets); err != nil {
 				damaged++

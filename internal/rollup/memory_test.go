@@ -84,34 +84,29 @@ func (m *memory) put(k Key, r *Row, through int64) {
 	m.rows[k.Campaign][k.Span] = rows
 }
 
-func (m *memory) Rows(_ context.Context, c campaign.ID, s Span, from, to int64, f func(int64, []byte, []byte) error) error {
-	rows := m.rows[c][s]
-	for i := sort.Search(len(rows), func(i int) bool { return rows[i].bucket >= from }); i < len(rows) && rows[i].bucket < to; i++ {
-		if err := f(rows[i].bucket, rows[i].counts, rows[i].sets); err != nil {
-			return err
+func (m *memory) Rows(_ context.Context, stretches []Stretch, f func(int, int64, []byte, []byte) error) error {
+	for n, s := range stretches {
+		rows := m.rows[s.Campaign][s.Span]
+		for i := sort.Search(len(rows), func(i int) bool { return rows[i].bucket >= s.From }); i < len(rows) && rows[i].bucket < s.To; i++ {
+			sets := rows[i].sets
+			if s.Bare {
+				sets = nil
+			}
+			if err := f(n, rows[i].bucket, rows[i].counts, sets); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-func (m *memory) Join(ctx context.Context, c campaign.ID, stretches []Stretch, f func(counts, sets []byte) error) error {
-	for _, s := range stretches {
-		if err := m.Rows(ctx, c, s.Span, s.From, s.To, func(_ int64, counts, sets []byte) error { return f(counts, sets) }); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (m *memory) Counts(ctx context.Context, c campaign.ID, s Span, from, to int64, f func(int64, []byte, []byte) error) error {
-	return m.Rows(ctx, c, s, from, to, func(b int64, counts, _ []byte) error { return f(b, counts, nil) })
-}
-
-func (m *memory) Facts(_ context.Context, c campaign.ID, from, to int64, f func(Fact)) error {
-	for id, facts := range m.facts {
-		for _, e := range facts {
-			if (id == c || c == Workspace) && from <= e.At && e.At < to {
-				f(e)
+func (m *memory) Facts(_ context.Context, stretches []Stretch, f func(int, Fact)) error {
+	for n, s := range stretches {
+		for id, facts := range m.facts {
+			for _, e := range facts {
+				if (id == s.Campaign || s.Campaign == Workspace) && s.From <= e.At && e.At < s.To {
+					f(n, e)
+				}
 			}
 		}
 	}
@@ -173,22 +168,21 @@ func (m *memory) Domains(_ context.Context, set *roaring.Bitmap, f func(string, 
 	return nil
 }
 
-// counting counts the rows that are read.
+// counting counts the rows that are read, and the questions.
 type counting struct {
 	*memory
-	rows *int
+	rows, questions *int
 }
 
-func (c counting) Join(ctx context.Context, id campaign.ID, stretches []Stretch, f func(counts, sets []byte) error) error {
-	return c.memory.Join(ctx, id, stretches, func(counts, sets []byte) error {
+func (c counting) Rows(ctx context.Context, stretches []Stretch, f func(int, int64, []byte, []byte) error) error {
+	*c.questions++
+	return c.memory.Rows(ctx, stretches, func(n int, bucket int64, counts, sets []byte) error {
 		*c.rows++
-		return f(counts, sets)
+		return f(n, bucket, counts, sets)
 	})
 }
 
-func (c counting) Rows(ctx context.Context, id campaign.ID, s Span, from, to int64, f func(int64, []byte, []byte) error) error {
-	return c.memory.Rows(ctx, id, s, from, to, func(b int64, counts, sets []byte) error {
-		*c.rows++
-		return f(b, counts, sets)
-	})
+func (c counting) Facts(ctx context.Context, stretches []Stretch, f func(int, Fact)) error {
+	*c.questions++
+	return c.memory.Facts(ctx, stretches, f)
 }

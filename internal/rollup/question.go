@@ -115,8 +115,8 @@ type question struct {
 	v         View
 	asOf      time.Time
 	humanAsOf time.Time
-	acc       *Accumulator // of the campaign worked out last
-	until     *Accumulator // its bounces until the range's end
+	acc       Accumulator // of the campaign worked out last
+	until     Accumulator // its bounces until the range's end
 }
 
 func newQuestion(ctx context.Context, v View, asOf time.Time) (*question, error) {
@@ -124,7 +124,7 @@ func newQuestion(ctx context.Context, v View, asOf time.Time) (*question, error)
 	if human.After(asOf) { // the rules can have judged no more than is counted
 		human = asOf
 	}
-	return &question{v: v, asOf: asOf, humanAsOf: human, acc: NewAccumulator(counted), until: NewAccumulator(1 << Bounce)}, err
+	return &question{v: v, asOf: asOf, humanAsOf: human}, err
 }
 
 // subjects reads what is needed of each campaign.
@@ -147,46 +147,68 @@ func (q *question) subjects(ctx context.Context, cs []campaign.Campaign) ([]subj
 			out[i].runs = append(out[i].runs, r)
 		}
 	}
-	all, err := readLife(ctx, q.v, Workspace)
+	lives, err := readLives(ctx, q.v, append(ids, Workspace))
 	if err != nil {
 		return nil, err
 	}
+	all := lives[len(cs)]
 	for i := range out {
-		if out[i].life, err = readLife(ctx, q.v, out[i].ID); err != nil {
-			return nil, err
-		}
+		out[i].life = lives[i]
 		out[i].setKnown(!all.empty() || !out[i].life.empty())
 	}
 	return out, nil
 }
 
-// statistics counts what happened to the campaign in the range; q.acc holds the sets afterwards.
-func (q *question) statistics(ctx context.Context, s *subject, r Range) (Statistics, error) {
-	from, to := s.life.widen(r.seconds())
-	q.acc.Reset()
-	begin := from
-	if from == open {
-		begin = s.life.begin(to)
+// asked is a campaign and the range in which it is counted.
+type asked struct {
+	*subject
+	in Range
+}
+
+// statistics counts what happened to campaigns, one after another; q.acc holds a campaign's sets while f is called.
+func (q *question) statistics(ctx context.Context, of []asked, f func(*subject, Statistics)) error {
+	var asks []ask // two for each campaign
+	for _, a := range of {
+		from, to := a.life.widen(a.in.seconds())
+		want := Metrics(counted)
+		if a.life.within(a.in) {
+			want = a.life.spread&counted | 1<<Open | 1<<Click
+		}
+		asks = append(asks, ask{a.life.stretches(a.ID, from, to), &q.acc, want}, ask{a.bouncesUntil(a.in), &q.until, 1 << Bounce})
 	}
-	if err := q.acc.Collect(ctx, q.v, s.ID, begin, to); err != nil {
-		return Statistics{}, err
-	}
+	return collect(ctx, q.v, asks, func(i int) {
+		if i%2 == 1 {
+			a := of[i/2]
+			f(a.subject, q.answer(a.subject, a.in))
+		}
+	})
+}
+
+// one is the statistics of one campaign.
+func (q *question) one(ctx context.Context, s *subject, r Range) (st Statistics, err error) {
+	err = q.statistics(ctx, []asked{{s, r}}, func(_ *subject, of Statistics) { st = of })
+	return st, err
+}
+
+// answer is the statistics of a campaign of which q.acc and q.until hold what was asked for.
+func (q *question) answer(s *subject, r Range) Statistics {
 	st := q.blank(r)
 	st.CampaignID, st.CampaignName = &s.ID, &s.Name
 	st.ProviderName, st.ProviderCampaignID = &s.Provider, &s.ProviderCampaignID
 	if !s.life.empty() {
 		st.FirstEventAt, st.LastEventAt = timeOf(s.life.first), timeOf(s.life.last)
 	}
-	st.Counts = q.acc.tally().counts(s.known)
+	t := q.acc.tally()
+	if s.life.within(r) {
+		t = s.life.tally(t)
+	}
+	st.Counts = t.counts(s.known)
 	s.fillSent(&st.Counts, r, q.acc.Count[Delivered], r.open())
 	st.ProviderReported = reportedOf(s.Figures)
 	st.clickedOpeners = int64(q.acc.Set(Open).AndLen(q.acc.Set(Click)))
-	var err error
-	if st.RateBase, err = q.rateBase(ctx, s, r); err != nil {
-		return Statistics{}, err
-	}
+	st.RateBase = q.rateBase(s, r)
 	st.setRates()
-	return st, nil
+	return st
 }
 
 // blank has what is the same for every campaign.
@@ -196,34 +218,48 @@ func (q *question) blank(r Range) Statistics {
 	}
 }
 
-// rateBase is of all the runs that started before the range's end, with the events until then. q.acc holds the range.
-func (q *question) rateBase(ctx context.Context, s *subject, r Range) (RateBase, error) {
-	until := Range{To: r.To}
-	if err := q.bouncesUntil(ctx, s, r); err != nil {
-		return RateBase{}, err
+// rateBase is of all the runs that started before the range's end, with the events until then.
+func (q *question) rateBase(s *subject, r Range) RateBase {
+	var t tally
+	if s.needsBounces(r) {
+		t = q.tallyUntil(s, r)
 	}
-	c := Counts{Bounces: q.until.tally().counts(s.known).Bounces}
-	s.fillSent(&c, until, q.until.Count[Delivered], true)
-	return RateBase{c.Sent, c.Delivered}, nil
+	c := Counts{Bounces: t.counts(s.known).Bounces}
+	s.fillSent(&c, Range{To: r.To}, t.count[Delivered], true)
+	return RateBase{c.Sent, c.Delivered}
 }
 
-// bouncesUntil makes q.until hold the bounces, and the counts, until the range's end, where the rate base needs them.
-func (q *question) bouncesUntil(ctx context.Context, s *subject, r Range) error {
+// tallyUntil counts delivered mails and bounces until the range's end.
+func (q *question) tallyUntil(s *subject, r Range) (t tally) {
+	_, to := s.life.widen(r.seconds())
+	if to == noLast && !s.life.spread.Has(Bounce) {
+		return s.life.tally(t)
+	}
+	t.count[Delivered] = q.until.Count[Delivered] + q.acc.Count[Delivered]
+	if to == noLast {
+		t.count = s.life.count
+	}
+	q.until.Set(Bounce).Or(q.acc.Set(Bounce))
+	t.unique[Bounce] = q.until.Set(Bounce).Len()
+	return t
+}
+
+// needsBounces says whether the rate base of the range needs the bounces, and the counts, until the range's end.
+func (s *subject) needsBounces(r Range) bool {
+	n, source := s.delivered(Range{To: r.To}, 0)
+	return (n == nil || source != FromRuns) && s.life.count[Delivered]+s.life.count[Bounce] > 0
+}
+
+// bouncesUntil are the stretches that the rate base of the range needs beside the range itself.
+func (s *subject) bouncesUntil(r Range) []Stretch {
 	from, to := s.life.widen(r.seconds())
-	q.until.Reset()
-	if n, source := s.delivered(Range{To: r.To}, 0); n != nil && source == FromRuns || s.life.count[Delivered]+s.life.count[Bounce] == 0 {
+	switch {
+	case from == open || !s.needsBounces(r):
+		return nil
+	case to != noLast:
+		return s.life.stretches(s.ID, open, from)
+	case !s.life.spread.Has(Bounce):
 		return nil
 	}
-	switch {
-	case from == open: // the range is all there is until its end
-	case to == noLast: // the lifetime row is less to read than what comes before the range
-		return q.until.Collect(ctx, q.v, s.ID, open, noLast)
-	default:
-		if err := q.until.Collect(ctx, q.v, s.ID, s.life.begin(from), from); err != nil {
-			return err
-		}
-	}
-	q.until.Count[Delivered] += q.acc.Count[Delivered]
-	q.until.Set(Bounce).Or(q.acc.Set(Bounce))
-	return nil
+	return s.life.stretches(s.ID, open, noLast) // the lifetime row is less to read than what comes before the range
 }

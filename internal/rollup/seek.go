@@ -19,11 +19,6 @@ type Selection struct {
 
 func chosen[T comparable](of []T, v T) bool { return len(of) == 0 || slices.Contains(of, v) }
 
-// has says whether an event is chosen.
-func (s Selection) has(f Fact) bool {
-	return chosen(s.Types, f.Type) && chosen(s.Actors, f.Actor) && chosen(s.Classes, f.Class)
-}
-
 // weights are how often each metric's count goes into the number of events chosen.
 func (s Selection) weights() (w [NumMetrics]int64) {
 	human, machine := chosen(s.Actors, event.Human), chosen(s.Actors, event.Machine)
@@ -61,30 +56,36 @@ func (s Selection) weights() (w [NumMetrics]int64) {
 type counter struct {
 	ctx     context.Context
 	src     Source
-	c       campaign.ID
-	s       Selection
 	weights [NumMetrics]int64
 	row     header
 }
 
 // part is a stretch of time and how many of the events chosen are in it.
 type part struct {
-	segment
+	Stretch
 	n int64
 }
 
-// parts are the rows of the segment, or the segment itself if it is of events; empty ones are left out.
-func (c *counter) parts(seg segment) (out []part, err error) {
-	if seg.span == 0 {
-		n := int64(0)
-		err = c.src.Facts(c.ctx, c.c, seg.from, seg.to, func(f Fact) {
-			if c.s.has(f) {
-				n++
-			}
-		})
-		return []part{{seg, n}}, err
+// parts are the rows of the stretch, or the stretch itself if it is of events; empty ones are left out.
+func (c *counter) parts(s Stretch) (out []part, err error) {
+	err = c.each([]Stretch{s}, func(bucket, n int64) {
+		p := part{s, n}
+		if s.Span > 0 {
+			p.From, p.To = bucket, bucket+s.Span.Seconds()
+		}
+		if n > 0 {
+			out = append(out, p)
+		}
+	})
+	return out, err
+}
+
+// each calls f with how many of the events chosen are in each row of the stretches.
+func (c *counter) each(stretches []Stretch, f func(bucket, n int64)) error {
+	for i := range stretches {
+		stretches[i].Bare = true
 	}
-	err = c.src.Counts(c.ctx, c.c, seg.span, seg.from, seg.to, func(bucket int64, counts, _ []byte) error {
+	return eachRow(c.ctx, c.src, stretches, func(_ int, bucket int64, counts, _ []byte) error {
 		if err := c.row.read(counts); err != nil {
 			return err
 		}
@@ -92,29 +93,17 @@ func (c *counter) parts(seg segment) (out []part, err error) {
 		for m, w := range c.weights {
 			n += w * int64(c.row.count[m])
 		}
-		if n > 0 {
-			out = append(out, part{segment{seg.span, bucket, bucket + seg.span.Seconds()}, n})
-		}
+		f(bucket, n)
 		return nil
 	})
-	return out, err
 }
 
 // CountEvents is how many events of the campaign, or of the Workspace, are chosen in [from, to), Unix seconds (see Source
 // for open ends). It reads counts alone, and events where the range cuts a quarter hour.
 func CountEvents(ctx context.Context, src Source, c campaign.ID, s Selection, from, to int64) (int64, error) {
-	k := counter{ctx: ctx, src: src, c: c, s: s, weights: s.weights()}
+	k := counter{ctx: ctx, src: src, weights: s.weights()}
 	total := int64(0)
-	for _, seg := range cover(nil, from, to) {
-		parts, err := k.parts(seg)
-		if err != nil {
-			return 0, err
-		}
-		for _, p := range parts {
-			total += p.n
-		}
-	}
-	return total, nil
+	return total, k.each(cover(nil, c, from, to), func(_, n int64) { total += n })
 }
 
 // Seek narrows [from, to) so that the row at offset (from 0) of the list of the events chosen, by time, lies in the quarter
@@ -123,48 +112,49 @@ func CountEvents(ctx context.Context, src Source, c campaign.ID, s Selection, fr
 func Seek(ctx context.Context, src Source, c campaign.ID, s Selection, from, to, offset int64, newestFirst bool) (
 	nearFrom, nearTo, skip int64, err error,
 ) {
-	k := counter{ctx: ctx, src: src, c: c, s: s, weights: s.weights()}
-	segs := cover(nil, from, to)
+	k := counter{ctx: ctx, src: src, weights: s.weights()}
+	stretches := cover(nil, c, from, to)
 	for skip = offset; ; {
-		at, rest, err := k.find(segs, skip, newestFirst)
+		at, rest, err := k.find(stretches, skip, newestFirst)
 		if err != nil {
 			return 0, 0, 0, err
 		}
-		if skip = rest; at.from == at.to {
+		if skip = rest; at.From == at.To {
 			return to, to, 0, nil
 		}
 		switch {
-		case at.span > Quarter:
-			segs = []segment{{at.span.Finer(), at.from, at.to}}
+		case at.Span > Quarter:
+			at.Span = at.Span.Finer()
+			stretches = []Stretch{at}
 		case newestFirst:
-			return from, at.to, skip, nil
+			return from, at.To, skip, nil
 		default:
-			return at.from, to, skip, nil
+			return at.From, to, skip, nil
 		}
 	}
 }
 
-// find is the part of the segments in which the row at offset lies, and how many rows of it come before; an empty segment
-// if there is none.
-func (c *counter) find(segs []segment, offset int64, newestFirst bool) (segment, int64, error) {
-	segs = slices.Clone(segs)
+// find is the part of the stretches in which the row at offset lies, and how many rows of it come before; an empty one if
+// there is none.
+func (c *counter) find(stretches []Stretch, offset int64, newestFirst bool) (Stretch, int64, error) {
+	stretches = slices.Clone(stretches)
 	if newestFirst {
-		slices.Reverse(segs)
+		slices.Reverse(stretches)
 	}
-	for _, seg := range segs {
-		parts, err := c.parts(seg)
+	for _, s := range stretches {
+		parts, err := c.parts(s)
 		if err != nil {
-			return segment{}, 0, err
+			return Stretch{}, 0, err
 		}
 		if newestFirst {
 			slices.Reverse(parts)
 		}
 		for _, p := range parts {
 			if offset < p.n {
-				return p.segment, offset, nil
+				return p.Stretch, offset, nil
 			}
 			offset -= p.n
 		}
 	}
-	return segment{}, 0, nil
+	return Stretch{}, 0, nil
 }

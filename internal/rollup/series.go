@@ -91,8 +91,13 @@ func SeriesOf(ctx context.Context, v View, id campaign.ID, p SeriesParams, asOf 
 		if out.Points, err = w.points(ctx, v); err != nil {
 			return Series{}, err
 		}
+		if s.life.within(totals) && s.life.spread&counted&^firsts == 0 { // the walk has seen what else would be read again
+			q.acc = *w.seen
+			out.Totals = q.answer(s, totals)
+			return out, nil
+		}
 	}
-	out.Totals, err = q.statistics(ctx, s, totals)
+	out.Totals, err = q.one(ctx, s, totals)
 	return out, err
 }
 
@@ -184,15 +189,18 @@ func newWalk(s *subject, r Range, bounds []int64) *walk {
 func (w *walk) points(ctx context.Context, src Source) ([]Point, error) {
 	from, to := w.r.seconds()
 	if from > w.s.life.first {
-		if err := w.seen.Collect(ctx, src, w.s.ID, w.s.life.begin(from), from); err != nil {
+		earlier := ask{w.s.life.stretches(w.s.ID, open, from), w.seen, firsts}
+		if err := collect(ctx, src, []ask{earlier}, func(int) {}); err != nil {
 			return nil, err
 		}
 	}
 	w.mark()
-	for _, seg := range w.segments(from, to) {
-		if err := w.read(ctx, src, seg); err != nil {
-			return nil, err
-		}
+	stretches := w.stretches(from, to)
+	err := eachRow(ctx, src, stretches, func(n int, bucket int64, counts, sets []byte) error {
+		return w.add(stretches[n].Span, bucket, counts, sets)
+	})
+	if err != nil {
+		return nil, err
 	}
 	for w.i < len(w.out) {
 		w.flush()
@@ -200,40 +208,32 @@ func (w *walk) points(ctx context.Context, src Source) ([]Point, error) {
 	return w.out, nil
 }
 
-// segments cover the buckets one by one, so that none is read from a row that two of them share. Before the first event
+// stretches cover the buckets one by one, so that none is read from a row that two of them share. Before the first event
 // and after the last there is nothing to be read.
-func (w *walk) segments(from, to int64) (segs []segment) {
+func (w *walk) stretches(from, to int64) (out []Stretch) {
 	for i := range w.out {
 		start, end := max(w.bounds[i], from), min(w.bounds[i+1], to)
 		if end > w.s.life.first && start <= w.s.life.last {
-			segs = cover(segs, start, end)
+			out = cover(out, w.s.ID, start, end)
 		}
 	}
-	return segs
+	return out
 }
 
-func (w *walk) read(ctx context.Context, src Source, seg segment) error {
-	if seg.span == 0 {
-		w.reach(seg.from)
-		return src.Facts(ctx, w.s.ID, seg.from, seg.to, func(f Fact) {
-			w.acc.Add(f)
-			w.seen.Add(f)
-		})
+// add counts a row of the span, or one that was made of events.
+func (w *walk) add(s Span, bucket int64, counts, sets []byte) error {
+	w.reach(bucket)
+	if err := w.row.read(counts); err != nil {
+		return err
 	}
-	return src.Rows(ctx, w.s.ID, seg.span, seg.from, seg.to, func(bucket int64, counts, sets []byte) error {
-		w.reach(bucket)
-		if err := w.row.read(counts); err != nil {
-			return err
-		}
-		if err := w.seen.or(&w.row, sets); err != nil {
-			return err
-		}
-		if w.bounds[w.i+1]-w.bounds[w.i] == seg.span.Seconds() {
-			w.whole = &tally{w.row.count, w.row.size}
-			return nil
-		}
-		return w.acc.or(&w.row, sets)
-	})
+	if err := w.seen.or(&w.row, sets); err != nil {
+		return err
+	}
+	if s > 0 && w.bounds[w.i+1]-w.bounds[w.i] == s.Seconds() {
+		w.whole = &tally{w.row.count, w.row.size}
+		return nil
+	}
+	return w.acc.or(&w.row, sets)
 }
 
 // reach makes the bucket that holds at the one that is being counted.
@@ -248,7 +248,7 @@ func (w *walk) flush() {
 	t := w.whole
 	if t == nil {
 		t = new(w.acc.tally())
-		w.acc.Reset()
+		w.acc.Reset(counted)
 	}
 	p := &w.out[w.i]
 	p.Counts = t.counts(w.s.known)

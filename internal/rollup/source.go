@@ -14,22 +14,21 @@ import (
 // Source is one snapshot of what is stored for a workspace: everything read from one Source belongs together. Times are
 // Unix seconds; ranges are half-open, and math.MinInt64 and math.MaxInt64 stand for an end that is open.
 type Source interface {
-	// Rows calls f for each stored row of the span with from <= bucket < to, in order of bucket. counts and sets are the
-	// two parts that Row.Marshal wrote, valid during the call only.
-	Rows(ctx context.Context, c campaign.ID, s Span, from, to int64, f func(bucket int64, counts, sets []byte) error) error
-	// Join is Rows for who joins several stretches of one campaign and needs no order: one question instead of one each.
-	Join(ctx context.Context, c campaign.ID, stretches []Stretch, f func(counts, sets []byte) error) error
-	// Counts is Rows for who needs the counts alone: sets is nil, which spares reading it.
-	Counts(ctx context.Context, c campaign.ID, s Span, from, to int64, f func(bucket int64, counts, sets []byte) error) error
-	// Facts calls f for each event of the campaign (of the whole workspace for Workspace) with from <= At < to, in any
-	// order.
-	Facts(ctx context.Context, c campaign.ID, from, to int64, f func(Fact)) error
+	// Rows calls f for each stored row of the stretches, one stretch after another and in order of bucket; n is the index of
+	// the stretch. counts and sets are the two parts that Row.Marshal wrote, valid during the call only. However many
+	// stretches are asked for, it is one question: who needs several asks for them together.
+	Rows(ctx context.Context, stretches []Stretch, f func(n int, bucket int64, counts, sets []byte) error) error
+	// Facts calls f for each event of the stretches, in any order.
+	Facts(ctx context.Context, stretches []Stretch, f func(n int, e Fact)) error
 }
 
-// Stretch is the rows of a span with From <= bucket < To.
+// Stretch is the rows of a campaign's span with From <= bucket < To, or its events with From <= At < To. The events of
+// Workspace are those of all campaigns.
 type Stretch struct {
-	Span     Span
+	Campaign campaign.ID
+	Span     Span // of events 0
 	From, To int64
+	Bare     bool // the counts alone are wanted: sets is nil, which spares reading it
 }
 
 // View is a Source with what else statistics are made of, all of the same snapshot.

@@ -161,7 +161,7 @@ func (q *eventQuery) rolled() (rollup.Source, campaign.ID) {
 	case 1:
 		return q.view, q.campaigns[0]
 	}
-	return manyCampaigns{q.view, q.nums}, rollup.Workspace
+	return rollup.Several(q.view, q.campaigns), rollup.Workspace
 }
 
 // total is the exact number of events chosen, where they are not collected anyway.

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"monterey/internal/bounce"
 	"monterey/internal/campaign"
@@ -360,31 +359,6 @@ func (w *workspaceTx) CampaignIDs(ctx context.Context) ([]campaign.ID, error) {
 	}, `SELECT c.num FROM unnest($2::integer[]) AS c (num) CROSS JOIN LATERAL
 		(SELECT 1 FROM rollups WHERE workspace_id = $1 AND campaign = c.num LIMIT 1) r`, w.ws, nums)
 	return out, err
-}
-
-// RowsOfAll implements ingest.WorkspaceTx.
-func (w *workspaceTx) RowsOfAll(ctx context.Context, s rollup.Span, from, to int64, f func(campaign.ID, int64, []byte, []byte) error) error {
-	ids, nums, err := w.withRollups(ctx)
-	if err != nil {
-		return err
-	}
-	span, first := s, from
-	if s == rollup.Quarter {
-		span, first = rollup.Hour, rollup.HourOf(from)
-	}
-	var num, bucket int64
-	var counts, sets, quarters pgtype.DriverBytes
-	return w.each(ctx, func(r row) error {
-		if err := r.Scan(&num, &bucket, &counts, &sets, &quarters); err != nil {
-			return err
-		}
-		if s == rollup.Quarter {
-			return rollup.EachQuarter(bucket, counts, sets, quarters, from, to, func(bucket int64, counts, sets []byte) error { return f(ids[num], bucket, counts, sets) })
-		}
-		return f(ids[num], bucket, counts, sets)
-	}, `SELECT c.num, r.* FROM unnest($2::integer[]) AS c (num) CROSS JOIN LATERAL
-		(SELECT bucket, counts, sets, quarters FROM rollups WHERE workspace_id = $1 AND campaign = c.num AND span = $3 AND bucket >= $4 AND bucket < $5 OFFSET 0) r`,
-		w.ws, nums, int64(span), first, to)
 }
 
 // withRollups are the numbers of all that may have rollups, with their ids.

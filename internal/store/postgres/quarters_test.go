@@ -50,7 +50,8 @@ func TestMoveQuarters(t *testing.T) {
 	want := all(tx)
 	exec("ALTER TABLE rollups DROP COLUMN quarters")
 	for _, h := range want {
-		err := rollup.EachQuarter(h.bucket, h.counts, h.sets, h.quarters, h.bucket, h.bucket+3600, func(bucket int64, counts, sets []byte) error {
+		of := rollup.Stretch{Span: rollup.Quarter, From: h.bucket, To: h.bucket + 3600}
+		err := of.Each(0, h.bucket, h.counts, h.sets, h.quarters, func(_ int, bucket int64, counts, sets []byte) error {
 			if sets == nil {
 				sets = []byte{}
 			}

@@ -29,7 +29,7 @@ func (w *workspaceTx) MergeRollups(ctx context.Context, rows map[rollup.Key]*rol
 	if err != nil {
 		return err
 	}
-	late, err := w.late(ctx, all)
+	late, err := rolluprow.Late(ctx, w, all)
 	if err != nil {
 		return err
 	}
@@ -38,30 +38,6 @@ func (w *workspaceTx) MergeRollups(ctx context.Context, rows map[rollup.Key]*rol
 		return err
 	}
 	return w.putRows(ctx, all)
-}
-
-// late are the lifetime rows that days join which they hold already.
-func (w *workspaceTx) late(ctx context.Context, rows []rolluprow.Row) ([]rolluprow.Row, error) {
-	var campaigns []int32
-	for _, r := range rows {
-		if n := len(campaigns); n == 0 || campaigns[n-1] != int32(r.Campaign) {
-			campaigns = append(campaigns, int32(r.Campaign))
-		}
-	}
-	through := map[int64]int64{}
-	err := w.each(ctx, func(r row) error {
-		var num int64
-		var counts []byte
-		if err := r.Scan(&num, &counts); err != nil {
-			return err
-		}
-		life, err := rollup.UnmarshalCounts(counts)
-		if err == nil {
-			through[num] = life.Through
-		}
-		return err
-	}, "SELECT campaign, counts FROM rollups WHERE workspace_id = $1 AND campaign = ANY ($2) AND span = $3 AND bucket = 0", w.ws, array(campaigns), int64(rollup.Lifetime))
-	return rolluprow.Late(rows, through), err
 }
 
 // stored calls f for each of these rows that is stored, with its three parts, which are f's.

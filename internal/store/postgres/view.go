@@ -73,134 +73,109 @@ func (v *view) num(ctx context.Context, id campaign.ID) (num int64, ok bool, err
 	return num, err == nil, err
 }
 
-const (
-	rowsSQL = "SELECT bucket, counts, sets FROM rollups WHERE workspace_id = $1 AND campaign = $2 AND span = $3 AND bucket >= $4 AND bucket < $5 ORDER BY bucket"
-	// An hour's row holds its quarters.
-	quartersSQL = "SELECT bucket, counts, sets, quarters FROM rollups WHERE workspace_id = $1 AND campaign = ANY ($2) AND span = 2 AND bucket >= $3 AND bucket < $4 ORDER BY bucket"
-	countsSQL   = "SELECT bucket, counts FROM rollups WHERE workspace_id = $1 AND campaign = $2 AND span = $3 AND bucket >= $4 AND bucket < $5 ORDER BY bucket"
-)
+// nobody is the number of no campaign.
+const nobody = -2
+
+// stretchNums are the numbers of the stretches' campaigns.
+func (v *view) stretchNums(ctx context.Context, stretches []rollup.Stretch) ([]int32, error) {
+	nums := make([]int32, len(stretches))
+	for i, s := range stretches {
+		num, ok, err := v.num(ctx, s.Campaign)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			num = nobody
+		}
+		nums[i] = int32(num)
+	}
+	return nums, nil
+}
+
+// rowsSQL looks up each stretch by itself, in their order: ORDER BY keeps the planner from joining in another way.
+// Quarters are in the rows of their hours.
+const rowsSQL = `SELECT s.n, r.bucket, r.counts, r.sets, r.quarters
+	FROM unnest($2::integer[], $3::smallint[], $4::bigint[], $5::bigint[], $6::boolean[], $7::boolean[])
+		WITH ORDINALITY AS s (campaign, span, first, last, bare, fine, n)
+	CROSS JOIN LATERAL (SELECT bucket, counts, CASE WHEN NOT s.bare THEN sets END AS sets, CASE WHEN s.fine THEN quarters END AS quarters FROM rollups
+		WHERE workspace_id = $1 AND campaign = s.campaign AND span = s.span AND bucket >= s.first AND bucket < s.last ORDER BY bucket) r`
 
 // Rows implements rollup.Source.
-func (v *view) Rows(ctx context.Context, c campaign.ID, s rollup.Span, from, to int64, f func(int64, []byte, []byte) error) error {
-	num, ok, err := v.num(ctx, c)
-	if err != nil || !ok {
+func (v *view) Rows(ctx context.Context, stretches []rollup.Stretch, f func(int, int64, []byte, []byte) error) error {
+	campaigns, err := v.stretchNums(ctx, stretches)
+	if err != nil {
 		return err
 	}
-	if s == rollup.Quarter {
-		return v.quarters(ctx, []int64{num}, from, to, f)
-	}
-	var bucket int64
-	var counts, sets pgtype.DriverBytes
-	return v.each(ctx, func(r row) error {
-		if err := r.Scan(&bucket, &counts, &sets); err != nil {
-			return err
-		}
-		return f(bucket, counts, sets)
-	}, rowsSQL, v.ws, num, int64(s), from, to)
-}
-
-// quarters calls f for each quarter of these campaigns with from <= bucket < to.
-func (v *view) quarters(ctx context.Context, nums []int64, from, to int64, f func(int64, []byte, []byte) error) error {
-	var bucket int64
-	var counts, sets, quarters pgtype.DriverBytes
-	return v.each(ctx, func(r row) error {
-		if err := r.Scan(&bucket, &counts, &sets, &quarters); err != nil {
-			return err
-		}
-		return rollup.EachQuarter(bucket, counts, sets, quarters, from, to, f)
-	}, quartersSQL, v.ws, nums, rollup.HourOf(from), to)
-}
-
-// joinSQL looks up each stretch by itself: OFFSET keeps the planner from reading more of the campaign and sorting it out.
-const joinSQL = `SELECT s.n, r.* FROM unnest($3::smallint[], $4::bigint[], $5::bigint[], $6::boolean[]) WITH ORDINALITY AS s (span, first, last, fine, n)
-	CROSS JOIN LATERAL (SELECT bucket, counts, sets, CASE WHEN s.fine THEN quarters END FROM rollups WHERE workspace_id = $1 AND campaign = $2 AND span = s.span
-		AND bucket >= s.first AND bucket < s.last OFFSET 0) r`
-
-// Join implements rollup.Source.
-func (v *view) Join(ctx context.Context, c campaign.ID, stretches []rollup.Stretch, f func(counts, sets []byte) error) error {
-	num, ok, err := v.num(ctx, c)
-	if err != nil || !ok {
-		return err
-	}
-	spans, first, last, fine := make([]int16, len(stretches)), make([]int64, len(stretches)), make([]int64, len(stretches)), make([]bool, len(stretches))
+	spans, bare, fine := make([]int16, len(stretches)), make([]bool, len(stretches)), make([]bool, len(stretches))
+	first, last := make([]int64, len(stretches)), make([]int64, len(stretches))
 	for i, s := range stretches {
 		if fine[i] = s.Span == rollup.Quarter; fine[i] {
-			s.Span, s.From = rollup.Hour, rollup.HourOf(s.From)
+			s.Span, s.From, s.Bare = rollup.Hour, rollup.HourOf(s.From), false
 		}
-		spans[i], first[i], last[i] = int16(s.Span), s.From, s.To
+		spans[i], first[i], last[i], bare[i] = int16(s.Span), s.From, s.To, s.Bare
 	}
 	var n, bucket int64
 	var counts, sets, quarters pgtype.DriverBytes
-	each := func(_ int64, counts, sets []byte) error { return f(counts, sets) }
 	return v.each(ctx, func(r row) error {
 		if err := r.Scan(&n, &bucket, &counts, &sets, &quarters); err != nil {
 			return err
 		}
-		if s := stretches[n-1]; s.Span == rollup.Quarter {
-			return rollup.EachQuarter(bucket, counts, sets, quarters, s.From, s.To, each)
-		}
-		return f(counts, sets)
-	}, joinSQL, v.ws, num, spans, first, last, fine)
-}
-
-// Counts implements rollup.Source.
-func (v *view) Counts(ctx context.Context, c campaign.ID, s rollup.Span, from, to int64, f func(int64, []byte, []byte) error) error {
-	num, ok, err := v.num(ctx, c)
-	if err != nil || !ok {
-		return err
-	}
-	if s == rollup.Quarter {
-		return v.quarters(ctx, []int64{num}, from, to, func(bucket int64, counts, _ []byte) error { return f(bucket, counts, nil) })
-	}
-	var bucket int64
-	var counts pgtype.DriverBytes
-	return v.each(ctx, func(r row) error {
-		if err := r.Scan(&bucket, &counts); err != nil {
-			return err
-		}
-		return f(bucket, counts, nil)
-	}, countsSQL, v.ws, num, int64(s), from, to)
+		return stretches[n-1].Each(int(n-1), bucket, counts, sets, quarters, f)
+	}, rowsSQL, v.ws, campaigns, spans, first, last, bare, fine)
 }
 
 // Of campaigns the index alone answers for the types that need neither actor nor class: most of what a quarter hour holds
-// after a send are sent events. Each campaign is looked up by itself (OFFSET): whoever plans for any number of them takes an index
-// without campaigns.
+// after a send are sent events. Each campaign is looked up by itself (OFFSET), and each stretch of time by a statement: whoever plans
+// for any number of either takes an index without campaigns.
 const (
-	allFactsSQL = "SELECT id, ordinal, type, class, actor FROM events WHERE workspace_id = $1 AND id >= $2 AND id < $3"
-	factsSQL    = `SELECT e.* FROM unnest($2::integer[]) c (num) CROSS JOIN LATERAL (
+	allFactsSQL = "SELECT 1::bigint, id, ordinal, type, class, actor FROM events WHERE workspace_id = $1 AND id >= $2 AND id < $3"
+	factsSQL    = `SELECT c.n, e.* FROM unnest($4::integer[]) WITH ORDINALITY AS c (num, n) CROSS JOIN LATERAL (
 		SELECT id, ordinal, type, 0::smallint, 0::smallint FROM events
-			WHERE workspace_id = $1 AND campaign = c.num AND type IN (1, 2, 6, 7) AND id >= $3 AND id < $4
+			WHERE workspace_id = $1 AND campaign = c.num AND type IN (1, 2, 6, 7) AND id >= $2 AND id < $3
 		UNION ALL SELECT id, ordinal, type, class, actor FROM events
-			WHERE workspace_id = $1 AND campaign = c.num AND type IN (3, 4, 5) AND id >= $3 AND id < $4 OFFSET 0) e`
+			WHERE workspace_id = $1 AND campaign = c.num AND type IN (3, 4, 5) AND id >= $2 AND id < $3 OFFSET 0) e`
 )
 
 // Facts implements rollup.Source.
-func (v *view) Facts(ctx context.Context, c campaign.ID, from, to int64, f func(rollup.Fact)) error {
-	num, ok, err := v.num(ctx, c)
-	if err != nil || !ok {
+func (v *view) Facts(ctx context.Context, stretches []rollup.Stretch, f func(int, rollup.Fact)) error {
+	nums, err := v.stretchNums(ctx, stretches)
+	if err != nil {
 		return err
 	}
-	return v.facts(ctx, []int64{num}, from, to, f)
+	type edge struct{ from, to int64 }
+	at := map[edge][]int{} // the stretches of campaigns
+	for i, s := range stretches {
+		if s.Campaign != rollup.Workspace {
+			at[edge{s.From, s.To}] = append(at[edge{s.From, s.To}], i)
+		} else if err := v.facts(ctx, []int{i}, f, allFactsSQL, v.ws, event.FirstIn(s.From), event.FirstIn(s.To)); err != nil {
+			return err
+		}
+	}
+	for t, of := range at {
+		campaigns := make([]int32, len(of))
+		for n, i := range of {
+			campaigns[n] = nums[i]
+		}
+		if err := v.facts(ctx, of, f, factsSQL, v.ws, event.FirstIn(t.from), event.FirstIn(t.to), campaigns); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// facts are the events of the campaigns with these numbers; -1 is the whole workspace.
-func (v *view) facts(ctx context.Context, nums []int64, from, to int64, f func(rollup.Fact)) error {
+// facts reads events; those of number 1 are of the first of the stretches.
+func (v *view) facts(ctx context.Context, of []int, f func(int, rollup.Fact), text string, args ...any) error {
+	var n, ordinal, kind, class, actor int64
 	var id event.ID
-	var ordinal, kind, class, actor int64
-	dest := []any{&id, &ordinal, &kind, &class, &actor}
-	scan := func(r row) error {
+	dest := []any{&n, &id, &ordinal, &kind, &class, &actor}
+	return v.each(ctx, func(r row) error {
 		if err := r.Scan(dest...); err != nil {
 			return err
 		}
-		f(rollup.Fact{At: id.Time().Unix(), Recipient: recipient.Ordinal(ordinal), Type: event.Type(kind), Class: bounce.Class(class),
+		f(of[n-1], rollup.Fact{At: id.Time().Unix(), Recipient: recipient.Ordinal(ordinal), Type: event.Type(kind), Class: bounce.Class(class),
 			Actor: event.Rule(actor).Actor()})
 		return nil
-	}
-	first, last := event.FirstIn(from), event.FirstIn(to)
-	if nums[0] < 0 {
-		return v.each(ctx, scan, allFactsSQL, v.ws, first, last)
-	}
-	return v.each(ctx, scan, factsSQL, v.ws, nums, first, last)
+	}, text, args...)
 }
 
 // Campaign implements rollup.View.

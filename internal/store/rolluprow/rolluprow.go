@@ -4,6 +4,7 @@ package rolluprow
 
 import (
 	"cmp"
+	"context"
 	"slices"
 
 	"monterey/internal/campaign"
@@ -13,6 +14,7 @@ import (
 // Row is a row of the table that is to be written. Its span is never Quarter.
 type Row struct {
 	Campaign int64 // its number
+	id       campaign.ID
 	Span     rollup.Span
 	Bucket   int64
 	row      *rollup.Row    // nil = what is stored stays
@@ -28,7 +30,7 @@ func Sorted(rows map[rollup.Key]*rollup.Row, num func(campaign.ID) (int64, error
 		if err != nil {
 			return nil, err
 		}
-		one := Row{Campaign: n, Span: k.Span, Bucket: k.Bucket, row: r}
+		one := Row{Campaign: n, id: k.Campaign, Span: k.Span, Bucket: k.Bucket, row: r}
 		if k.Span == rollup.Quarter {
 			one.Span, one.Bucket, one.row = rollup.Hour, rollup.Hour.Bucket(k.Bucket), nil
 			one.quarters[(k.Bucket-one.Bucket)/rollup.QuarterSeconds] = r
@@ -59,19 +61,33 @@ func (r *Row) take(o *Row) {
 	}
 }
 
-// Late are the rows of lifetimes that days join which they hold already. through is how far those of the campaigns go; rows are
-// sorted.
-func Late(rows []Row, through map[int64]int64) (out []Row) {
+// Late are the rows of lifetimes that days join which they hold already, as what is stored tells. rows are sorted.
+func Late(ctx context.Context, src rollup.Source, rows []Row) (out []Row, err error) {
+	var lives []rollup.Stretch
+	var of []int64 // their campaigns
+	for _, r := range rows {
+		if n := len(of); r.Span == rollup.Day && (n == 0 || of[n-1] != r.Campaign) {
+			lives, of = append(lives, rollup.Stretch{Campaign: r.id, Span: rollup.Lifetime, To: 1, Bare: true}), append(of, r.Campaign)
+		}
+	}
+	through := map[int64]int64{}
+	err = src.Rows(ctx, lives, func(n int, _ int64, counts, _ []byte) error {
+		life, err := rollup.UnmarshalCounts(counts)
+		if err == nil {
+			through[of[n]] = life.Through
+		}
+		return err
+	})
 	for _, r := range rows {
 		if r.Span != rollup.Day || r.Bucket >= through[r.Campaign] {
 			continue
 		}
 		if n := len(out); n == 0 || out[n-1].Campaign != r.Campaign {
-			out = append(out, Row{Campaign: r.Campaign, Span: rollup.Lifetime, row: rollup.NewRow()})
+			out = append(out, Row{Campaign: r.Campaign, id: r.id, Span: rollup.Lifetime, row: rollup.NewRow()})
 		}
 		out[len(out)-1].row.Or(r.row)
 	}
-	return out
+	return out, err
 }
 
 // Join adds what is stored to the row, which refers to it from then on. Where quarters are to be written, so must be their hour.

@@ -87,18 +87,18 @@ func fact(r *rand.Rand) rollup.Fact {
 func check(t *testing.T, want map[rollup.Key]*rollup.Row, c campaign.ID, counts, sets, quarters []byte) {
 	t.Helper()
 	got := map[rollup.Key]*rollup.Row{}
-	add := func(s rollup.Span) func(int64, []byte, []byte) error {
-		return func(bucket int64, counts, sets []byte) error {
+	add := func(s rollup.Span) func(int, int64, []byte, []byte) error {
+		return func(_ int, bucket int64, counts, sets []byte) error {
 			row, err := rollup.Unmarshal(counts, sets)
 			got[rollup.Key{Campaign: c, Span: s, Bucket: bucket}] = row
 			return err
 		}
 	}
 	if counts != nil {
-		if err := add(rollup.Hour)(0, counts, sets); err != nil {
+		if err := add(rollup.Hour)(0, 0, counts, sets); err != nil {
 			t.Fatal(err)
 		}
-		if err := rollup.EachQuarter(0, counts, sets, quarters, 0, rollup.HourSeconds, add(rollup.Quarter)); err != nil {
+		if err := (rollup.Stretch{Span: rollup.Quarter, To: rollup.HourSeconds}).Each(0, 0, counts, sets, quarters, add(rollup.Quarter)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -308,21 +308,6 @@ func (w *workspaceTx) CampaignIDs(ctx context.Context) ([]campaign.ID, error) {
 	return out, nil
 }
 
-// RowsOfAll implements ingest.WorkspaceTx.
-func (w *workspaceTx) RowsOfAll(ctx context.Context, s rollup.Span, from, to int64, f func(campaign.ID, int64, []byte, []byte) error) error {
-	ids, err := w.CampaignIDs(ctx)
-	if err != nil {
-		return err
-	}
-	for _, id := range append(ids, rollup.Workspace) {
-		err := w.Rows(ctx, id, s, from, to, func(bucket int64, counts, sets []byte) error { return f(id, bucket, counts, sets) })
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // Days implements ingest.WorkspaceTx. Events are asked for day by day, so that all of a day but its first are jumped over.
 func (w *workspaceTx) Days(ctx context.Context) ([]int64, error) {
 	all, err := w.campaignIDs(ctx)

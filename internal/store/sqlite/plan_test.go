@@ -109,7 +109,11 @@ func TestPlans(t *testing.T) {
 	id := make([]byte, 16)
 	err := f.read(context.Background(), "plan", func(tx *sql.Tx) error {
 		checkPlan(t, plan(t, tx, eventsSQL, 1, 1, id), "SEARCH e USING PRIMARY KEY (workspace=? AND id=?)", "SEARCH a USING PRIMARY KEY (workspace=? AND ordinal=?)")
-		checkPlan(t, plan(t, tx, rowsSQL, 1, 1, 1, 0, 9), "USING PRIMARY KEY (workspace=? AND campaign=? AND span=? AND bucket>? AND bucket<?)")
+		for _, text := range []string{stretchSQL, bareSQL, quarterSQL, stretchSQL + " UNION ALL " + bareSQL} {
+			args := []any{0, 1, 1, 1, 0, 9, 1, 1, 1, 1, 0, 9}[:6*(1+strings.Count(text, "UNION"))]
+			checkPlan(t, plan(t, tx, text, args...), "USING PRIMARY KEY (workspace=? AND campaign=? AND span=? AND bucket>? AND bucket<?)")
+		}
+		checkPlan(t, plan(t, tx, storedSQL, 1, 1, 1, 0, 9), "USING PRIMARY KEY (workspace=? AND campaign=? AND span=? AND bucket>? AND bucket<?)")
 		checkPlan(t, plan(t, tx, plainFactsSQL, 1, 1, id, id), "USING COVERING INDEX events_by_campaign (workspace=? AND campaign=? AND type=? AND id>? AND id<?)")
 		checkPlan(t, plan(t, tx, fullFactsSQL, 1, 1, id, id), "USING INDEX events_by_campaign (workspace=? AND campaign=? AND type=? AND id>? AND id<?)")
 		checkPlan(t, plan(t, tx, clicksSQL, 1, 1, id, id), "USING INDEX events_by_campaign (workspace=? AND campaign=? AND type=? AND id>? AND id<?)")

@@ -42,7 +42,8 @@ func TestMoveQuarters(t *testing.T) {
 		}
 		f.exec(tx, "ALTER TABLE rollups DROP COLUMN quarters")
 		for _, h := range hours {
-			err := rollup.EachQuarter(h.bucket, h.counts, h.sets, h.quarters, h.bucket, h.bucket+3600, func(bucket int64, counts, sets []byte) error {
+			of := rollup.Stretch{Span: rollup.Quarter, From: h.bucket, To: h.bucket + 3600}
+			err := of.Each(0, h.bucket, h.counts, h.sets, h.quarters, func(_ int, bucket int64, counts, sets []byte) error {
 				if sets == nil {
 					sets = []byte{}
 				}

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"slices"
 
 	"monterey/internal/campaign"
@@ -16,36 +15,14 @@ func (w *workspaceTx) MergeRollups(ctx context.Context, rows map[rollup.Key]*rol
 	if err != nil {
 		return err
 	}
-	through := map[int64]int64{}
-	for _, r := range all {
-		if _, ok := through[r.Campaign]; !ok {
-			if through[r.Campaign], err = w.through(ctx, r.Campaign); err != nil {
-				return err
-			}
-		}
+	late, err := rolluprow.Late(ctx, w, all)
+	if err != nil {
+		return err
 	}
-	late := rolluprow.Late(all, through)
 	if err := w.merge(ctx, all); err != nil {
 		return err
 	}
 	return w.merge(ctx, late)
-}
-
-// through is how far the campaign's lifetime row goes.
-func (w *workspaceTx) through(ctx context.Context, campaign int64) (through int64, err error) {
-	err = w.each(ctx, func(r row) error {
-		var bucket int64
-		var counts sql.RawBytes
-		if err := r.Scan(&bucket, &counts); err != nil {
-			return err
-		}
-		life, err := rollup.UnmarshalCounts(counts)
-		if err == nil {
-			through = life.Through
-		}
-		return err
-	}, countsSQL, w.ws, campaign, int64(rollup.Lifetime), 0, 1)
-	return through, err
 }
 
 // sorted are the rows in the order of the table's key: neighbours are written together.

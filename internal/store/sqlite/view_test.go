@@ -66,7 +66,7 @@ func TestViewIsBruteForce(t *testing.T) {
 		}
 		f.inView(func(v rollup.View) {
 			var facts, clicks []rollup.Fact
-			if err := v.Facts(ctx, id, from, to, func(f rollup.Fact) { facts = append(facts, f) }); err != nil {
+			if err := v.Facts(ctx, []rollup.Stretch{{Campaign: id, From: from, To: to}}, func(_ int, f rollup.Fact) { facts = append(facts, f) }); err != nil {
 				t.Fatal(err)
 			}
 			if diff := gocmp.Diff(sortFacts(want), sortFacts(facts)); diff != "" {
@@ -106,14 +106,61 @@ func TestViewIsBruteForce(t *testing.T) {
 	})
 }
 
+// TestViewOfManyStretches: what is asked for together comes as if asked for one by one.
+func TestViewOfManyStretches(t *testing.T) {
+	f := newListFixture(t)
+	ids := []campaign.ID{{}, rollup.Workspace, campaign.NewID()}
+	for _, c := range f.campaigns {
+		ids = append(ids, c.ID)
+	}
+	type stored struct {
+		n            int
+		bucket       int64
+		counts, sets []byte
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		ctx := context.Background()
+		stretches := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) rollup.Stretch {
+			from := fixtureStart.Unix() + rapid.Int64Range(0, int64(fixtureSpan/time.Second)).Draw(t, "from")
+			return rollup.Stretch{Campaign: rapid.SampledFrom(ids).Draw(t, "campaign"), Span: rollup.Span(rapid.IntRange(1, 5).Draw(t, "span")), From: from,
+				To: from + rapid.Int64Range(0, 2*rollup.DaySeconds).Draw(t, "length"), Bare: rapid.Bool().Draw(t, "bare")}
+		}), 0, 40).Draw(t, "stretches")
+		f.inView(func(v rollup.View) {
+			var got, want []stored
+			var facts, wantFacts = make([][]rollup.Fact, len(stretches)), make([][]rollup.Fact, len(stretches))
+			ask := func(of []rollup.Stretch, first int, rows *[]stored, facts [][]rollup.Fact) {
+				err := v.Rows(ctx, of, func(n int, bucket int64, counts, sets []byte) error {
+					*rows = append(*rows, stored{first + n, bucket, bytes.Clone(counts), bytes.Clone(sets)})
+					return nil
+				})
+				if err == nil {
+					err = v.Facts(ctx, of, func(n int, e rollup.Fact) { facts[first+n] = append(facts[first+n], e) })
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			ask(stretches, 0, &got, facts)
+			for i := range stretches {
+				ask(stretches[i:i+1], i, &want, wantFacts)
+				sortFacts(facts[i])
+				sortFacts(wantFacts[i])
+			}
+			if diff := gocmp.Diff(want, got, gocmp.AllowUnexported(stored{})) + gocmp.Diff(wantFacts, facts); diff != "" {
+				t.Fatalf("%+v:\n%s", stretches, diff)
+			}
+		})
+	})
+}
+
 func TestViewCountsAreTheRowsWithoutSets(t *testing.T) {
 	f := newListFixture(t)
 	f.inView(func(v rollup.View) {
 		ctx := context.Background()
 		var rows, counts [][]byte
 		from, to := fixtureStart.Unix(), fixtureStart.AddDate(0, 0, 2).Unix()
-		id := f.campaigns[0].ID
-		if err := v.Rows(ctx, id, rollup.Hour, from, to, func(b int64, c, _ []byte) error {
+		hours := rollup.Stretch{Campaign: f.campaigns[0].ID, Span: rollup.Hour, From: from, To: to}
+		if err := v.Rows(ctx, []rollup.Stretch{hours}, func(_ int, b int64, c, _ []byte) error {
 			if b < from || b >= to {
 				t.Errorf("bucket %d is out of range", b)
 			}
@@ -122,7 +169,8 @@ func TestViewCountsAreTheRowsWithoutSets(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		if err := v.Counts(ctx, id, rollup.Hour, from, to, func(_ int64, c, sets []byte) error {
+		hours.Bare = true
+		if err := v.Rows(ctx, []rollup.Stretch{hours}, func(_ int, _ int64, c, sets []byte) error {
 			if sets != nil {
 				t.Error("counts come with sets")
 			}

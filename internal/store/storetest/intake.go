@@ -202,7 +202,7 @@ func checkRows(t *testing.T, v rollup.View, all []event.Event) error {
 		}
 	}
 	last := int64(0)
-	err := v.Rows(t.Context(), rollup.Workspace, rollup.Quarter, 0, 1<<40, func(bucket int64, counts, sets []byte) error {
+	err := v.Rows(t.Context(), []rollup.Stretch{{Campaign: rollup.Workspace, Span: rollup.Quarter, To: 1 << 40}}, func(_ int, bucket int64, counts, sets []byte) error {
 		r, err := rollup.Unmarshal(counts, sets)
 		if err != nil {
 			return err
