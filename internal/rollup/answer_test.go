@@ -76,6 +76,33 @@ func TestListIsSortedAndPaged(t *testing.T) {
 	}
 }
 
+// TestQuestionsOfAList: they do not grow with the campaigns.
+func TestQuestionsOfAList(t *testing.T) {
+	m := small()
+	cut := Range{day(10).Add(time.Second), day(10).Add(2 * time.Second)}
+	for _, tt := range []struct {
+		Range
+		want int
+	}{
+		{Range{}, 3}, // the counts of lifetime rows, those of the days behind them, and rows
+		{Range{From: day(9)}, 3},
+		{Range{To: day(10)}, 3},
+		{cut, 4}, // events too
+	} {
+		for _, n := range []int{2, 4} {
+			rows, questions := 0, 0
+			p := ListParams{Range: tt.Range, Basis: ByEvent, Params: page.Params{Number: 1, Size: 5}}
+			for _, c := range m.campaigns[:n] {
+				p.IDs = append(p.IDs, c.ID)
+			}
+			l, err := List(t.Context(), counting{m, &rows, &questions}, p, day(20))
+			if err != nil || l.Total != int64(n) || questions != tt.want {
+				t.Errorf("%d campaigns, %v: %d questions, want %d, error %v", n, tt.Range, questions, tt.want, err)
+			}
+		}
+	}
+}
+
 func TestSeriesLimit(t *testing.T) {
 	m := small()
 	id := m.campaigns[0].ID
