@@ -60,7 +60,7 @@ func TestRebuildPutsDriftRight(t *testing.T) {
 	// One row with another campaign's counts, which cannot be read; one gone; one too many.
 	r.spoil("UPDATE rollups SET counts = (SELECT counts FROM rollups WHERE span = 3 AND campaign = -1 LIMIT 1) WHERE campaign = 2 AND span = 3")
 	r.spoil("DELETE FROM rollups WHERE campaign = 1 AND span = 2 AND bucket = (SELECT max(bucket) FROM rollups WHERE campaign = 1 AND span = 2)")
-	r.spoil("INSERT INTO rollups SELECT workspace, 2, span, bucket + 3600, counts, sets, quarters FROM rollups WHERE campaign = 1 AND span = 2 LIMIT 1")
+	r.spoil("INSERT INTO rollups SELECT workspace, 2, span, bucket + 3600, counts, sets, quarters, 0 FROM rollups WHERE campaign = 1 AND span = 2 LIMIT 1")
 	// Quarters of an hour: cut off; gone; of an hour that another one is told to equal.
 	r.spoil("UPDATE rollups SET quarters = x'03' WHERE campaign = 3 AND span = 2 AND bucket = (SELECT min(bucket) FROM rollups WHERE campaign = 3 AND span = 2)")
 	r.spoil("UPDATE rollups SET quarters = x'' WHERE campaign = 3 AND span = 2 AND bucket = (SELECT max(bucket) FROM rollups WHERE campaign = 3 AND span = 2)")

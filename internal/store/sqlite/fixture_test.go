@@ -277,7 +277,7 @@ func (f *fixture) rollUp(tx *sql.Tx) {
 	}
 	for _, r := range sorted {
 		counts, sets, quarters, _ := r.Parts()
-		f.exec(tx, "INSERT INTO rollups VALUES (?, ?, ?, ?, ?, ?, ?)", f.ws, r.Campaign, int64(r.Span), r.Bucket, counts, sets, quarters)
+		f.exec(tx, "INSERT INTO rollups (workspace, campaign, span, bucket, counts, sets, quarters) VALUES (?, ?, ?, ?, ?, ?, ?)", f.ws, r.Campaign, int64(r.Span), r.Bucket, counts, sets, quarters)
 	}
 	f.exec(tx, "DELETE FROM domains")
 	for name, members := range f.domains() {

@@ -47,7 +47,7 @@ func TestMoveQuarters(t *testing.T) {
 				if sets == nil {
 					sets = []byte{}
 				}
-				f.exec(tx, "INSERT INTO rollups VALUES (?, ?, 1, ?, ?, ?)", f.ws, h.campaign, bucket, counts, sets)
+				f.exec(tx, "INSERT INTO rollups (workspace, campaign, span, bucket, counts, sets) VALUES (?, ?, 1, ?, ?, ?)", f.ws, h.campaign, bucket, counts, sets)
 				return nil
 			})
 			if err != nil {

@@ -30,10 +30,10 @@ func (w *workspaceTx) sorted(ctx context.Context, rows map[rollup.Key]*rollup.Ro
 	return rolluprow.Sorted(rows, func(c campaign.ID) (int64, error) { return w.must(ctx, c) })
 }
 
-const storedSQL = `SELECT bucket, counts, sets, quarters FROM rollups WHERE workspace = ? AND campaign = ? AND span = ?
+const storedSQL = `SELECT bucket, counts, ` + setsSQL + `, ` + quartersSQL + ` FROM rollups WHERE workspace = ? AND campaign = ? AND span = ?
 	AND bucket >= ? AND bucket < ? ORDER BY bucket`
 
-const bucketsSQL = `SELECT bucket, counts, sets, quarters FROM rollups WHERE workspace = ? AND campaign = ? AND span = ?
+const bucketsSQL = `SELECT bucket, counts, ` + setsSQL + `, ` + quartersSQL + ` FROM rollups WHERE workspace = ? AND campaign = ? AND span = ?
 	AND bucket IN (SELECT value FROM json_each(?)) ORDER BY bucket`
 
 // merge joins sorted rows into what is stored: the stored ones of a campaign and span are read with one query.
@@ -80,19 +80,26 @@ func (w *workspaceTx) stored(ctx context.Context, rows []rolluprow.Row, f func(r
 	}, text, args...)
 }
 
+// largeRow is how many bytes of sets and quarters stay in the row: a search reads what lies beyond its page too (1002 bytes of
+// a page of 4096 are the row's).
+const largeRow = 600
+
 // putChunk is how many rows one statement writes.
 const putChunk = 50
 
+const putColumns = 8
+
 func putText(n int) string {
-	return "INSERT OR FAIL INTO rollups (workspace, campaign, span, bucket, counts, sets, quarters) VALUES " + placeholders("(?, ?, ?, ?, ?, ?, ?)", n) +
-		" ON CONFLICT (workspace, campaign, span, bucket) DO UPDATE SET counts = excluded.counts, sets = excluded.sets, quarters = excluded.quarters"
+	return "INSERT OR FAIL INTO rollups (workspace, campaign, span, bucket, counts, sets, quarters, large) VALUES " + placeholders("("+placeholders("?", putColumns)+")", n) +
+		` ON CONFLICT (workspace, campaign, span, bucket) DO UPDATE SET counts = excluded.counts, sets = excluded.sets, quarters = excluded.quarters,
+		large = excluded.large`
 }
 
 var putMany, putOne = putText(putChunk), putText(1)
 
 // putRows writes rows, and removes those of nothing.
 func (w *workspaceTx) putRows(ctx context.Context, rows []rolluprow.Row) error {
-	args := make([]any, 0, putChunk*7)
+	args := make([]any, 0, putChunk*putColumns)
 	for i := range rows {
 		r := &rows[i]
 		counts, sets, quarters, nothing := r.Parts()
@@ -103,7 +110,16 @@ func (w *workspaceTx) putRows(ctx context.Context, rows []rolluprow.Row) error {
 			}
 			continue
 		}
-		if args = append(args, w.ws, r.Campaign, int64(r.Span), r.Bucket, counts, sets, quarters); len(args) < putChunk*7 {
+		var large int64
+		if len(sets)+len(quarters) > largeRow {
+			err := w.each(ctx, func(r row) error { return r.Scan(&large) },
+				"INSERT INTO rollup_sets (sets, quarters) VALUES (?, ?) RETURNING num", sets, quarters)
+			if err != nil {
+				return err
+			}
+			sets, quarters = []byte{}, []byte{}
+		}
+		if args = append(args, w.ws, r.Campaign, int64(r.Span), r.Bucket, counts, sets, quarters, large); len(args) < putChunk*putColumns {
 			continue
 		}
 		if _, err := w.exec(ctx, putMany, args...); err != nil {
@@ -111,7 +127,7 @@ func (w *workspaceTx) putRows(ctx context.Context, rows []rolluprow.Row) error {
 		}
 		args = args[:0]
 	}
-	for one := range slices.Chunk(args, 7) {
+	for one := range slices.Chunk(args, putColumns) {
 		if _, err := w.exec(ctx, putOne, one...); err != nil {
 			return err
 		}

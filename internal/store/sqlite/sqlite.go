@@ -246,7 +246,11 @@ func inTx(ctx context.Context, db *sql.DB, what string, opts *sql.TxOptions, f f
 	if err := f(tx); err != nil {
 		return translate(what, err)
 	}
-	return translate(what, tx.Commit())
+	err = tx.Commit()
+	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
+		err = ctx.Err() // which rolled it back
+	}
+	return translate(what, err)
 }
 
 // translate turns the driver's errors into faults, by code: no rows is NotFound, a constraint is Conflict, everything

@@ -93,12 +93,18 @@ func (v *view) num(ctx context.Context, id campaign.ID) (num int64, ok bool, err
 	return num, err == nil, err
 }
 
+// Where a row's sets and quarters are, which may be large.
+const (
+	setsSQL     = "CASE large WHEN 0 THEN sets ELSE (SELECT l.sets FROM rollup_sets l WHERE l.num = large) END"
+	quartersSQL = "CASE large WHEN 0 THEN quarters ELSE (SELECT l.quarters FROM rollup_sets l WHERE l.num = large) END"
+)
+
 // The part of a statement that reads one stretch: by the key, so that rows come in order of bucket. Quarters are in the rows of
 // their hours.
 const (
-	stretchSQL = "SELECT ?, bucket, counts, sets, NULL FROM rollups WHERE workspace = ? AND campaign = ? AND span = ? AND bucket >= ? AND bucket < ?"
+	stretchSQL = "SELECT ?, bucket, counts, " + setsSQL + ", NULL FROM rollups WHERE workspace = ? AND campaign = ? AND span = ? AND bucket >= ? AND bucket < ?"
 	bareSQL    = "SELECT ?, bucket, counts, NULL, NULL FROM rollups WHERE workspace = ? AND campaign = ? AND span = ? AND bucket >= ? AND bucket < ?"
-	quarterSQL = "SELECT ?, bucket, counts, sets, quarters FROM rollups WHERE workspace = ? AND campaign = ? AND span = ? AND bucket >= ? AND bucket < ?"
+	quarterSQL = "SELECT ?, bucket, counts, " + setsSQL + ", " + quartersSQL + " FROM rollups WHERE workspace = ? AND campaign = ? AND span = ? AND bucket >= ? AND bucket < ?"
 )
 
 // mostStretches is how many are read by one statement. One for each took twice as long (a statement costs the driver 40 µs, as

@@ -45,6 +45,12 @@ var renamed = map[string]string{
 	"historical_bounces.id":          "place",
 }
 
+// elsewhere are columns whose values are not always in the table.
+var elsewhere = map[string]string{
+	"rollups.sets":     "CASE t.large WHEN 0 THEN t.sets ELSE (SELECT l.sets FROM rollup_sets l WHERE l.num = t.large) END",
+	"rollups.quarters": "CASE t.large WHEN 0 THEN t.quarters ELSE (SELECT l.quarters FROM rollup_sets l WHERE l.num = t.large) END",
+}
+
 // converted are columns whose values do not follow from their types.
 var converted = map[string]convert{
 	"historical_bounces.occurred_at": func(v any) (any, bool, error) {
@@ -71,10 +77,11 @@ var converted = map[string]convert{
 	},
 }
 
-// What the target does not have: the history of recipients is an index there, and imports of accounts are taken over at once.
+// What the target does not have: the history of recipients is an index there, imports of accounts are taken over at once, and sets
+// are in their rows.
 var (
-	leftTables  = []string{"history", "account_imports"}
-	leftColumns = []string{"counters.history", "accounts.change", "inbox.epoch"}
+	leftTables  = []string{"history", "account_imports", "rollup_sets"}
+	leftColumns = []string{"counters.history", "accounts.change", "inbox.epoch", "rollups.large"}
 )
 
 // ownTables are those of the target that hold nothing of the source. Jobs are made anew.
@@ -180,6 +187,9 @@ func (t *table) pair(source, target []schemaColumn, m marks) (wrong []string) {
 		}
 		used[name] = true
 		col := column{name: c.name, expr: "t." + quoted(name), convert: converted[t.name+"."+c.name]}
+		if expr, ok := elsewhere[t.name+"."+c.name]; ok {
+			col.expr = expr
+		}
 		if t.name == "inbox" && c.name == "seq" {
 			col.expr = m.inboxSeq()
 		}
