@@ -96,11 +96,11 @@ type Filter struct {
 	UpdatedFrom time.Time // of updated_at, inclusive
 }
 
-// ListParams is a filter with a place in the list. Offset and After exclude each other.
+// ListParams is a filter with a place in the list.
 type ListParams struct {
 	Filter
 	Order   Order
-	Offset  int     // rows to skip from the beginning
+	Offset  int     // rows to skip from the beginning, or behind After
 	Limit   int     // at least 1
 	After   *Cursor // continue behind this row
 	NoTotal bool    // leave Total 0; exports do not need it

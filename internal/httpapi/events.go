@@ -228,9 +228,6 @@ func (a *api) getEvent(ctx context.Context, c call, in *byID) (eventWire, error)
 	return wireEvent(e), err
 }
 
-// exportChunk rows are read at a time, each chunk from a snapshot of its own: one long read would pin the log.
-const exportChunk = 5000
-
 func (a *api) exportEvents(ctx context.Context, c call, in *struct {
 	SortParam[eventSorts]
 	EventFilter
@@ -240,28 +237,16 @@ func (a *api) exportEvents(ctx context.Context, c call, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	ask := event.ListParams{Filter: f, Order: eventOrders[in.Sort], Limit: exportChunk, NoTotal: true}
-	over := false
 	x := &export[eventWire]{name: "campaign-events", raw: in.Raw, without: "removed"}
 	if !f.UpdatedFrom.IsZero() {
 		x.without = ""
 	}
 	x.line = func(e eventWire) any { return changing[eventWire]{e} }
-	x.next = func() ([]eventWire, error) {
-		if over {
-			return nil, nil
-		}
-		got, err := a.Events.ListEvents(ctx, c.Caller, ask)
-		if err != nil {
-			return nil, err
-		}
-		rows := make([]eventWire, 0, len(got.Items))
-		for _, e := range got.Items {
-			rows = append(rows, wireEvent(e))
-			ask.After = &event.Cursor{ID: e.ID, UpdatedAt: e.UpdatedAt}
-		}
-		over = !got.More
-		return rows, nil
+	rows := &walk[eventWire, event.Cursor]{place: func(e eventWire) event.Cursor { return event.Cursor{ID: event.ID{UUID: e.ID}, UpdatedAt: e.UpdatedAt} }}
+	rows.list = func(after *event.Cursor, skip, limit int) (part[eventWire], error) {
+		got, err := a.Events.ListEvents(ctx, c.Caller, event.ListParams{Filter: f, Order: eventOrders[in.Sort], After: after, Offset: skip, Limit: limit, NoTotal: true})
+		return part[eventWire]{newList(page.Params{}, got.Of, wireEvent).Items, got.More}, err
 	}
+	x.next = rows.next
 	return x, nil
 }

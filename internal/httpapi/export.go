@@ -59,20 +59,21 @@ func (x *export[W]) respond(w http.ResponseWriter, r *http.Request) error {
 		_, _ = out.Write(csvHeader(columns)) // a bufio.Writer tells of errors when it is flushed
 	}
 	for len(rows) > 0 {
-		ahead := x.ahead()
+		ahead := beside(x.next)
 		_ = control.SetWriteDeadline(time.Now().Add(chunkTimeout)) // a server that cannot do it has none
 		written := x.write(out, columns, rows, ndjson)
 		if written == nil {
 			written = out.Flush()
 		}
-		_ = control.Flush() // a server that cannot do it sends later
-		next := <-ahead     // also when writing failed: nothing of an answer goes on after it
+		_ = control.Flush()  // a server that cannot do it sends later
+		next, err := ahead() // also when writing failed: nothing of an answer goes on after it
 		if written != nil {
 			return fmt.Errorf("httpapi: export: %w", written)
 		}
-		if rows, err = next.rows, next.err; err != nil {
+		if err != nil {
 			return err
 		}
+		rows = next
 	}
 	if err := out.Flush(); err != nil {
 		return fmt.Errorf("httpapi: export: %w", err)
@@ -80,26 +81,78 @@ func (x *export[W]) respond(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// chunk is what next gave.
-type chunk[W any] struct {
-	rows []W
-	err  error
-}
-
-// ahead reads the next chunk while the last is written.
-func (x *export[W]) ahead() <-chan chunk[W] {
-	out := make(chan chunk[W], 1)
+// beside runs f in a goroutine; wait is what it gave.
+func beside[T any](f func() (T, error)) (wait func() (T, error)) {
+	var out T
+	var err error
+	done := make(chan struct{})
 	go func() {
-		var c chunk[W]
+		defer close(done)
 		defer func() {
 			if p := recover(); p != nil { // of a handler's goroutine the server would do it
-				c.err = fmt.Errorf("httpapi: export: panic: %v\n%s", p, debug.Stack())
+				err = fmt.Errorf("httpapi: export: panic: %v\n%s", p, debug.Stack())
 			}
-			out <- c
 		}()
-		c.rows, c.err = x.next()
+		out, err = f()
 	}()
-	return out
+	return func() (T, error) {
+		<-done
+		return out, err
+	}
+}
+
+// exportChunk rows are read at a time, in two halves, each from a snapshot of its own: one long read would pin the log.
+const exportChunk = 4000
+
+// walk reads a list to its end, a chunk at a time. Reading takes several times as long as writing, so the halves of a chunk are
+// read beside each other: the second from the row that is the last of the first.
+type walk[W any, C comparable] struct {
+	list  func(after *C, skip, limit int) (part[W], error)
+	place func(W) C // of a row in the list
+	after *C
+	over  bool
+}
+
+// part of a list.
+type part[W any] struct {
+	rows []W
+	more bool // there is more behind them
+}
+
+// next is the next chunk; empty = the end.
+func (w *walk[W, C]) next() ([]W, error) {
+	const half = exportChunk / 2
+	if w.over {
+		return nil, nil
+	}
+	middle, err := w.list(w.after, half-1, 1)
+	if err != nil {
+		return nil, err
+	}
+	var at C
+	second := func() (part[W], error) { return part[W]{}, nil }
+	if len(middle.rows) > 0 {
+		at = w.place(middle.rows[0])
+		second = beside(func() (part[W], error) { return w.list(&at, 0, half) })
+	}
+	got, err := w.list(w.after, 0, half)
+	rest, restErr := second()
+	if err != nil {
+		return nil, err
+	}
+	// Where rows have come or gone meanwhile, the first half ends elsewhere, and the second is read again.
+	if n := len(got.rows); n > 0 && len(middle.rows) > 0 && w.place(got.rows[n-1]) == at {
+		if restErr != nil {
+			return nil, restErr
+		}
+		got = part[W]{append(got.rows, rest.rows...), rest.more}
+	}
+	w.over = !got.more
+	if n := len(got.rows); n > 0 {
+		last := w.place(got.rows[n-1])
+		w.after = &last
+	}
+	return got.rows, nil
 }
 
 func (x *export[W]) write(out *bufio.Writer, columns []column, rows []W, ndjson bool) error {
@@ -194,8 +247,7 @@ func csvValue(b []byte, v reflect.Value, raw bool) []byte {
 		if *x == uuid.Nil {
 			return b
 		}
-		text, _ := x.MarshalText() // never fails
-		return append(b, text...)
+		return appendUUID(b, *x)
 	case *[]string:
 		return csvText(b, strings.Join(*x, ";"), raw)
 	}
@@ -207,6 +259,18 @@ func csvValue(b []byte, v reflect.Value, raw bool) []byte {
 	}
 	return csvText(b, v.String(), raw)
 }
+
+func appendUUID(b []byte, id uuid.UUID) []byte {
+	for i, c := range id {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			b = append(b, '-')
+		}
+		b = append(b, hexDigits[c>>4], hexDigits[c&15])
+	}
+	return b
+}
+
+const hexDigits = "0123456789abcdef"
 
 func csvText(b []byte, s string, raw bool) []byte {
 	if !raw && formula(s) {
@@ -233,7 +297,7 @@ func quoted(s string) bool {
 
 // formula says whether a spreadsheet might run the cell: what follows blanks counts too, as some trim them.
 func formula(s string) bool {
-	if s == "" {
+	if s == "" || '0' <= s[0] && s[0] <= '9' || 'a' <= s[0] && s[0] <= 'z' { // nearly all
 		return false
 	}
 	if slices.Contains([]byte("\t\r\n"), s[0]) {

@@ -6,9 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,40 +19,54 @@ import (
 	"github.com/google/uuid"
 
 	"monterey/internal/event"
-	"monterey/internal/page"
 	"monterey/internal/workspace"
 )
 
-// chunks answers a list of events a chunk at a time and then, where err is set, fails.
-type chunks struct {
-	chunks [][]event.Event
-	err    error
-	asked  []event.ListParams
+// stored is a list of events by id, which may change while it is read.
+type stored struct {
+	mu     sync.Mutex
+	events []event.Event
+	err    error // of reading behind the events
+	change func(p event.ListParams)
 }
 
-func (c *chunks) ListEvents(_ context.Context, _ workspace.Caller, p event.ListParams) (event.List, error) {
-	n := len(c.asked)
-	c.asked = append(c.asked, p)
-	if n == len(c.chunks) {
-		return event.List{}, c.err
+func (s *stored) ListEvents(_ context.Context, _ workspace.Caller, p event.ListParams) (out event.List, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.change != nil {
+		s.change(p)
 	}
-	return event.List{Of: page.Of[event.Event]{Items: c.chunks[n]}, More: n+1 < len(c.chunks) || c.err != nil}, nil
+	if !p.NoTotal || p.Order != event.OldestFirst {
+		return out, errors.New("this is no export by time")
+	}
+	from := 0
+	if p.After != nil {
+		for from < len(s.events) && s.events[from].ID.Compare(p.After.ID) <= 0 {
+			from++
+		}
+	}
+	from = min(from+p.Offset, len(s.events))
+	to := min(from+p.Limit, len(s.events))
+	out.Items, out.More = slices.Clone(s.events[from:to]), to < len(s.events) || s.err != nil
+	if s.err != nil && from+p.Limit > len(s.events) {
+		return event.List{}, s.err
+	}
+	return out, nil
 }
 
-func (c *chunks) GetEvent(context.Context, workspace.Caller, event.ID) (event.Event, error) {
+func (s *stored) GetEvent(context.Context, workspace.Caller, event.ID) (event.Event, error) {
 	return event.Event{}, errors.New("not asked for")
 }
 
-func anEvent(n byte) event.Event {
-	at := time.Date(2026, 1, 2, 3, 4, int(n), 0, time.UTC)
-	return event.Event{ID: event.ID{UUID: uuid.UUID{15: n}}, Type: event.Click, Address: "=cmd|' /C calc'!A0@example.com",
+func anEvent(n int) event.Event {
+	at := time.Date(2026, 1, 2, 3, 4, n, 0, time.UTC)
+	return event.Event{ID: event.ID{UUID: uuid.UUID{13: byte(n >> 16), 14: byte(n >> 8), 15: byte(n)}}, Type: event.Click, Address: "=cmd|' /C calc'!A0@example.com",
 		CampaignName: "Spring, \"sale\"\nnow", OccurredAt: at, ReceivedAt: at, UpdatedAt: at, Link: event.Link{URL: "https://x.example/?a=1"}}
 }
 
 func TestExportCSV(t *testing.T) {
-	events := &chunks{chunks: [][]event.Event{{anEvent(1), anEvent(2)}, {anEvent(3)}}}
-	h := testAPI(t, Config{Events: events})
-	a := ask(t, h, "GET", "/campaign-events/export?event_type=click", "", asViewer)
+	h := testAPI(t, Config{Events: &stored{events: []event.Event{anEvent(1), anEvent(2), anEvent(3)}}})
+	a := ask(t, h, "GET", "/campaign-events/export?sort=occurred_at&event_type=click", "", asViewer)
 	if a.Code != 200 || !strings.HasPrefix(a.Header().Get("Content-Type"), "text/csv") || !strings.Contains(a.Header().Get("Content-Disposition"), "attachment") {
 		t.Fatal(a.Code, a.Header(), a.Body)
 	}
@@ -66,19 +83,16 @@ func TestExportCSV(t *testing.T) {
 	if rows[1][6] != "'=cmd|' /C calc'!A0@example.com" || rows[1][2] != "Spring, \"sale\"\nnow" || rows[3][7] != "2026-01-02T03:04:03Z" || rows[1][1] != "" {
 		t.Errorf("row: %q", rows[1])
 	}
-	if after := events.asked[1].After; after == nil || after.ID != anEvent(2).ID || events.asked[0].After != nil || !events.asked[0].NoTotal {
-		t.Errorf("the second chunk was asked behind %v", after)
-	}
-	h = testAPI(t, Config{Events: &chunks{chunks: [][]event.Event{{anEvent(1)}}}})
-	if a := ask(t, h, "GET", "/campaign-events/export?raw=true", "", asViewer); !strings.Contains(a.Body.String(), ",=cmd|") {
+	h = testAPI(t, Config{Events: &stored{events: []event.Event{anEvent(1)}}})
+	if a := ask(t, h, "GET", "/campaign-events/export?sort=occurred_at&raw=true", "", asViewer); !strings.Contains(a.Body.String(), ",=cmd|") {
 		t.Errorf("raw: %s", a.Body)
 	}
 }
 
 func TestExportNDJSON(t *testing.T) {
 	gone := event.Event{ID: event.ID{UUID: uuid.UUID{15: 9}}, UpdatedAt: time.Unix(9, 0), Removed: true}
-	h := testAPI(t, Config{Events: &chunks{chunks: [][]event.Event{{anEvent(1), gone}}}})
-	a := ask(t, h, "GET", "/campaign-events/export?updated_from=2026-01-01", "", asViewer, "Accept: text/csv;q=0.5, application/x-ndjson")
+	h := testAPI(t, Config{Events: &stored{events: []event.Event{anEvent(1), gone}}})
+	a := ask(t, h, "GET", "/campaign-events/export?sort=occurred_at&updated_from=2026-01-01", "", asViewer, "Accept: text/csv;q=0.5, application/x-ndjson")
 	lines := strings.Split(strings.TrimSuffix(a.Body.String(), "\n"), "\n")
 	if len(lines) != 2 || a.Header().Get("Content-Type") != "application/x-ndjson" {
 		t.Fatal(a.Header(), lines)
@@ -94,21 +108,21 @@ func TestExportNDJSON(t *testing.T) {
 
 func TestExportThatFails(t *testing.T) {
 	broken := errors.New("disk gone")
-	server := func(c *chunks) *httptest.Server {
+	server := func(c *stored) *httptest.Server {
 		s := httptest.NewServer(testAPI(t, Config{Events: c}))
 		s.Config.ErrorLog = nil
 		t.Cleanup(s.Close)
 		return s
 	}
 	get := func(s *httptest.Server) (*http.Response, error) {
-		r, err := http.NewRequestWithContext(t.Context(), "GET", s.URL+"/campaign-events/export", nil)
+		r, err := http.NewRequestWithContext(t.Context(), "GET", s.URL+"/campaign-events/export?sort=occurred_at", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		r.Header.Set("Authorization", "Bearer viewer")
 		return http.DefaultClient.Do(r)
 	}
-	resp, err := get(server(&chunks{err: broken}))
+	resp, err := get(server(&stored{err: broken}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,13 +130,67 @@ func TestExportThatFails(t *testing.T) {
 	if resp.StatusCode != 500 || resp.Header.Get("Content-Type") != "application/problem+json" {
 		t.Errorf("failure before the first row: %d %v", resp.StatusCode, resp.Header)
 	}
-	resp, err = get(server(&chunks{chunks: [][]event.Event{{anEvent(1)}}, err: broken}))
-	if err != nil {
-		t.Fatal(err)
+	for _, n := range []int{exportChunk, exportChunk * 5 / 4, exportChunk * 7 / 4} { // in the first half of the second chunk, and in its second
+		resp, err = get(server(&stored{events: manyEvents(n), err: broken}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if body, err := io.ReadAll(resp.Body); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("failure half-way looks like a complete file: %v, %d bytes", err, len(body))
+		}
 	}
-	defer resp.Body.Close()
-	if body, err := io.ReadAll(resp.Body); !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("failure half-way looks like a complete file: %v\n%s", err, body)
+}
+
+func manyEvents(n int) []event.Event {
+	out := make([]event.Event, n)
+	for i := range out {
+		out[i] = anEvent(10 * (i + 1))
+	}
+	return out
+}
+
+// However long the list is, and whatever comes and goes while it is read, each row that stays is written once, in order.
+func TestExportOfManyChunks(t *testing.T) {
+	for _, n := range []int{0, 1, exportChunk/2 - 1, exportChunk / 2, exportChunk/2 + 1, exportChunk - 1, exportChunk, exportChunk + 1, 3*exportChunk + 7} {
+		for _, changing := range []bool{false, true} {
+			list := &stored{events: manyEvents(n)}
+			rnd, gone := rand.New(rand.NewPCG(1, uint64(n))), map[uuid.UUID]bool{}
+			if changing {
+				list.change = func(event.ListParams) {
+					for range rnd.IntN(3) {
+						if i := rnd.IntN(len(list.events) + 1); i < len(list.events) && rnd.IntN(2) == 0 {
+							gone[list.events[i].ID.UUID] = true
+							list.events = slices.Delete(list.events, i, i+1)
+						} else if e := anEvent(10*rnd.IntN(n+1) + 1 + rnd.IntN(9)); !slices.ContainsFunc(list.events, func(o event.Event) bool { return o.ID == e.ID }) {
+							list.events = append(list.events, e)
+							slices.SortFunc(list.events, func(a, b event.Event) int { return a.ID.Compare(b.ID) })
+						}
+					}
+				}
+			}
+			a := ask(t, testAPI(t, Config{Events: list}), "GET", "/campaign-events/export?sort=occurred_at", "", asViewer)
+			rows, err := csv.NewReader(a.Body).ReadAll()
+			if err != nil || a.Code != 200 {
+				t.Fatal(a.Code, err)
+			}
+			var before string
+			seen := map[string]bool{}
+			for _, row := range rows[1:] {
+				if row[0] <= before {
+					t.Fatalf("of %d: %s comes behind %s", n, row[0], before)
+				}
+				before, seen[row[0]] = row[0], true
+			}
+			for _, e := range manyEvents(n) {
+				if !seen[e.ID.String()] && !gone[e.ID.UUID] {
+					t.Fatalf("of %d: %s is missing", n, e.ID)
+				}
+			}
+			if !changing && len(seen) != n {
+				t.Errorf("%d rows, want %d", len(seen), n)
+			}
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"monterey/internal/bounce"
 	"monterey/internal/fault"
+	"monterey/internal/page"
 )
 
 func (a *api) historicalRoutes() {
@@ -138,28 +139,12 @@ func (a *api) exportHistorical(ctx context.Context, c call, in *struct {
 	HistoricalFilter
 	Raw bool `query:"raw" doc:"Leave cells as they are that a spreadsheet would run as a formula"`
 }) (*export[historicalWire], error) {
-	ask := bounce.ListParams{Filter: in.chosen(), Order: historicalOrders[in.Sort], Limit: exportChunk, NoTotal: true}
-	over := false
-	return &export[historicalWire]{
-		name: "historical-bounces", raw: in.Raw, line: func(w historicalWire) any { return w },
-		next: func() ([]historicalWire, error) {
-			if over {
-				return nil, nil
-			}
-			got, err := a.Bounces.ListBounces(ctx, c.Caller, ask)
-			if err != nil {
-				return nil, err
-			}
-			rows := make([]historicalWire, 0, len(got.Items))
-			for _, b := range got.Items {
-				rows = append(rows, wireHistorical(b))
-			}
-			if n := len(got.Items); n > 0 {
-				last := got.Items[n-1]
-				ask.After = &bounce.Cursor{ID: last.ID, OccurredAt: last.OccurredAt, UpdatedAt: last.UpdatedAt}
-			}
-			over = !got.More
-			return rows, nil
-		},
-	}, nil
+	rows := &walk[historicalWire, bounce.Cursor]{place: func(w historicalWire) bounce.Cursor {
+		return bounce.Cursor{ID: bounce.ID{UUID: w.ID}, OccurredAt: w.OccurredAt, UpdatedAt: w.UpdatedAt}
+	}}
+	rows.list = func(after *bounce.Cursor, skip, limit int) (part[historicalWire], error) {
+		got, err := a.Bounces.ListBounces(ctx, c.Caller, bounce.ListParams{Filter: in.chosen(), Order: historicalOrders[in.Sort], After: after, Offset: skip, Limit: limit, NoTotal: true})
+		return part[historicalWire]{newList(page.Params{}, got.Of, wireHistorical).Items, got.More}, err
+	}
+	return &export[historicalWire]{name: "historical-bounces", raw: in.Raw, line: func(w historicalWire) any { return w }, next: rows.next}, nil
 }

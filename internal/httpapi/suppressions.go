@@ -163,21 +163,18 @@ func (a *api) checkSuppressions(ctx context.Context, c call, in *struct{ Body ch
 		return out, err
 	}
 	out.AsOf = out.AsOf.UTC()
-	seen, addresses := map[string]bool{}, []string{}
-	for _, email := range in.Body.Emails {
-		if n := recipient.Normalise(email); !seen[n] {
-			seen[n] = true
-			addresses = append(addresses, n)
-		}
+	addresses := make([]string, len(in.Body.Emails))
+	for i, email := range in.Body.Emails {
+		addresses[i] = recipient.Normalise(email)
 	}
 	causes, err := a.Suppressions.CheckSuppressions(ctx, c.Caller, addresses)
 	if err != nil {
 		return out, err
 	}
 	out.Items = make([]checkedWire, 0, len(in.Body.Emails))
-	for _, email := range in.Body.Emails {
+	for i, email := range in.Body.Emails {
 		w := checkedWire{Email: email, Reasons: []causeWire{}}
-		for _, cause := range causes[recipient.Normalise(email)] {
+		for _, cause := range causes[addresses[i]] {
 			w.Reasons = append(w.Reasons, causeWire{cause.Reason.String(), cause.OccurredAt.UTC(), cause.Source.String(), cause.ID})
 		}
 		w.Suppressed = len(w.Reasons) > 0

@@ -180,6 +180,7 @@ func TestWrongBodies(t *testing.T) {
 		{"POST", "/campaign-runs/", `{"campaign_id":"` + id + `","started_at":"2026-01-02","finished_at":"2026-01-01","sent":-1,"delivered":9223372036854775808}`,
 			[]string{"body.delivered", "body.finished_at", "body.sent"}},
 		{"POST", "/suppressions/check", `{}`, []string{"body.emails"}},
+		{"POST", "/suppressions/check", `{"emails":["a\u0000@b.c","b@b.c"]}`, []string{"body.emails.0"}},
 		{"POST", "/suppressions/check", `{"emails":["a@b.c",1,null]}`, []string{"body.emails.1", "body.emails.2"}},
 		{"POST", "/historical-bounces/check", `{"emails":[` + strings.Repeat(`"a",`, 10_000) + `"a"]}`, []string{"body.emails"}},
 	} {

@@ -124,6 +124,7 @@ func (q *Query) Cut(all []Key) []Key {
 		if from, found = slices.BinarySearchFunc(all, after, q.Compare); found {
 			from++
 		}
+		from += q.Offset
 	}
 	from = min(from, len(all))
 	return all[from:min(from+q.Limit+1, len(all))]
@@ -134,7 +135,7 @@ func (q *Query) Cut(all []Key) []Key {
 func (q *Query) Narrow(ctx context.Context, src rollup.Source, c campaign.ID) (skip int, err error) {
 	if q.After != nil {
 		q.NarrowBehind(Key{ID: q.After.ID, Updated: q.After.UpdatedAt.UnixMicro()})
-		return 0, nil
+		return q.Offset, nil
 	}
 	if q.Offset < SeekFrom || q.ByUpdate() || q.Changes() {
 		return q.Offset, nil
@@ -162,7 +163,6 @@ func (q *Query) NarrowAround(ctx context.Context, src rollup.Source, c campaign.
 	} else {
 		skip, err = q.Narrow(ctx, src, c)
 		from, to = q.secondsBehind(from, to)
-		more = q.Limit
 	}
 	if err != nil || from >= to {
 		return skip, err

@@ -140,17 +140,13 @@ func int64s[T ~uint8 | ~uint32](of []T) []int64 {
 // ordinalsOf are the recipients with these normalised addresses, 0 for one who is not known.
 func (v *view) ordinalsOf(ctx context.Context, key []byte, addresses []string) ([]int64, error) {
 	ordinals := make([]int64, len(addresses))
-	hashes := make([][16]byte, len(addresses))
-	for i, a := range addresses {
-		hashes[i] = recipient.HashOf(key, a)
-	}
 	var i, o int64
 	return ordinals, v.each(ctx, func(r row) error {
 		err := r.Scan(&i, &o)
 		ordinals[i-1] = o
 		return err
 	}, "SELECT n.i, r.ordinal FROM unnest($2::uuid[]) WITH ORDINALITY n (hash, i) JOIN recipients r ON r.workspace_id = $1 AND r.hash = n.hash",
-		v.ws, hashes)
+		v.ws, recipient.HashesOf(key, addresses))
 }
 
 // rolled is the Source and the campaign whose counts are those of the campaigns chosen.

@@ -221,7 +221,7 @@ func (q *bounceQuery) narrow(ctx context.Context) (skip int, err error) {
 	switch {
 	case q.After != nil:
 		q.narrowBehind(*q.After)
-		return 0, nil
+		return q.Offset, nil
 	case q.Offset < eventlist.SeekFrom || q.byUpdate() || q.changes() || q.ordinals != nil:
 		return q.Offset, nil
 	}

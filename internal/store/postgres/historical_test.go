@@ -267,9 +267,9 @@ func (h *histories) checkList(t *rapid.T, p bounce.ListParams) {
 	})
 	if at := p.Offset; at > 0 && at <= len(want) {
 		last := want[at-1]
-		p.Offset, p.After = 0, &bounce.Cursor{ID: last.ID, OccurredAt: last.OccurredAt, UpdatedAt: last.UpdatedAt}
+		p.Offset, p.After = rapid.IntRange(0, 40).Draw(t, "offset behind"), &bounce.Cursor{ID: last.ID, OccurredAt: last.OccurredAt, UpdatedAt: last.UpdatedAt}
 		p.NoTotal = rapid.Bool().Draw(t, "no total")
-		part(at)
+		part(at + p.Offset)
 	}
 }
 

@@ -62,7 +62,8 @@ func accountList(ws, current int64, p account.ListParams) list[account.Entry] {
 	return l
 }
 
-const accountNumbersSQL = `SELECT a.address, a.number FROM (SELECT DISTINCT value FROM json_each(?)) j
+// accountNumbersSQL finds the numbers of addresses, none of them twice.
+const accountNumbersSQL = `SELECT a.address, a.number FROM json_each(?) j
 	CROSS JOIN accounts a ON a.workspace = ? AND a.address = j.value WHERE ` + seenSQL
 
 // AccountNumbers implements account.Store.
@@ -82,7 +83,7 @@ func (s *Store) AccountNumbers(ctx context.Context, c workspace.Caller, addresse
 			err = r.Scan(&address, &number)
 			out[address] = append(out[address], number)
 			return struct{}{}, err
-		}, accountNumbersSQL, listJSON(addresses), ws.num, current, current)
+		}, accountNumbersSQL, listJSON(slices.Compact(slices.Sorted(slices.Values(addresses)))), ws.num, current, current)
 		return err
 	})
 	for _, numbers := range out {

@@ -213,7 +213,7 @@ func (q *bounceQuery) narrow(ctx context.Context) (skip int, err error) {
 	switch {
 	case q.After != nil:
 		q.narrowBehind(*q.After)
-		return 0, nil
+		return q.Offset, nil
 	case q.Offset < eventlist.SeekFrom || q.byUpdate() || q.changes() || q.ordinals != nil:
 		return q.Offset, nil
 	}
@@ -247,7 +247,8 @@ func (q *bounceQuery) source() (table string, w where) {
 	switch {
 	case q.ordinals != nil:
 		table = " INDEXED BY historical_bounces_by_recipient"
-		w.add("b.ordinal IN (SELECT value FROM json_each(?))", listJSON(q.ordinals))
+		w.args = slices.Insert(w.args, 0, any(listJSON(q.ordinals)))
+		w.add("b.ordinal = j.value")
 	case q.byUpdate() || q.lately:
 		table = " INDEXED BY historical_bounces_by_update"
 		w.append(updates)
@@ -260,6 +261,9 @@ func (q *bounceQuery) source() (table string, w where) {
 		w.add("b.place >= ? AND b.place < ?", q.first, q.last)
 	}
 	w.append(updates)
+	if q.ordinals != nil {
+		return "json_each(?) j CROSS JOIN " + bounceTable + table, w
+	}
 	return bounceTable + table, w
 }
 

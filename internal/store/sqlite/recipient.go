@@ -68,8 +68,7 @@ func (v *view) ordinalsOf(ctx context.Context, key []byte, addresses []string) (
 		at int
 	}
 	var missing []hashed
-	for i, a := range addresses {
-		h := recipient.HashOf(key, a)
+	for i, h := range recipient.HashesOf(key, addresses) {
 		if o, ok := v.recipients.Get(v.ws, h); ok {
 			ordinals[i] = int64(o)
 		} else {

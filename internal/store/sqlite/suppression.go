@@ -1,10 +1,14 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"monterey/internal/page"
 	"monterey/internal/recipient"
@@ -45,9 +49,9 @@ func (s *Store) ListSuppressions(ctx context.Context, c workspace.Caller, p supp
 		if err != nil || len(ordinals) == 0 {
 			return err
 		}
-		causes, err := causesOf(ctx, tx, ws.num, ordinals)
-		for i, o := range ordinals {
-			out.Items[i].Causes = causes[o]
+		causes, err := s.newView(tx, ws.num, time.Time{}).causesOf(ctx, ordinals)
+		for i := range out.Items {
+			out.Items[i].Causes = causes[i]
 		}
 		return err
 	})
@@ -87,46 +91,82 @@ func suppressedWhere(ctx context.Context, tx *sql.Tx, ws workspaceRow, f suppres
 	return w, nil
 }
 
-// causesOf are the causes of recipients, by reason.
-func causesOf(ctx context.Context, tx *sql.Tx, ws int64, ordinals []int64) (map[int64][]suppression.Cause, error) {
-	out := map[int64][]suppression.Cause{}
-	_, err := query(ctx, tx, func(r row) (_ struct{}, err error) {
-		var ordinal int64
-		c, err := scanCause(r, &ordinal)
-		out[ordinal] = append(out[ordinal], c)
-		return struct{}{}, err
-	}, `SELECT ordinal, reason, occurred_at, source, event FROM suppressions
-		WHERE workspace = ? AND ordinal IN (SELECT value FROM json_each(?)) ORDER BY ordinal, reason`, ws, listJSON(ordinals))
+const causesSQL = `SELECT j.key, s.reason | (s.source << 8), s.occurred_at, s.event
+	FROM json_each(?) j CROSS JOIN suppressions s ON s.workspace = ? AND s.ordinal = j.value`
+
+// causesOf are the causes of each recipient, by reason. They are looked for in the order of the table, of which many read each
+// page once.
+func (v *view) causesOf(ctx context.Context, ordinals []int64) ([][]suppression.Cause, error) {
+	out := make([][]suppression.Cause, len(ordinals))
+	places := make([]int, len(ordinals)) // of the sorted ordinals
+	for i := range places {
+		places[i] = i
+	}
+	slices.SortFunc(places, func(a, b int) int { return cmp.Compare(ordinals[a], ordinals[b]) })
+	sorted := make([]int64, len(ordinals))
+	for i, p := range places {
+		sorted[i] = ordinals[p]
+	}
+	all := make([]suppression.Cause, 0, len(ordinals)) // most have one: room for all is one allocation
+	var n, small, occurred int64
+	var id sql.RawBytes
+	dest := []any{&n, &small, &occurred, &id}
+	err := v.each(ctx, func(r row) error {
+		if err := r.Scan(dest...); err != nil {
+			return err
+		}
+		c := suppression.Cause{Reason: suppression.Reason(small), OccurredAt: fromMicros(occurred), Source: suppression.Source(small >> 8)}
+		copy(c.ID[:], id)
+		i := places[n]
+		if len(out[i]) > 0 {
+			out[i] = append(out[i], c)
+			return nil
+		}
+		all = append(all, c)
+		out[i] = all[len(all)-1 : len(all) : len(all)]
+		return nil
+	}, causesSQL, listJSON(sorted), v.ws)
+	for _, of := range out {
+		slices.SortFunc(of, func(a, b suppression.Cause) int { return cmp.Compare(a.Reason, b.Reason) })
+	}
 	return out, err
 }
 
-// scanCause reads a number, and then a cause.
-func scanCause(r row, num *int64) (c suppression.Cause, err error) {
-	var reason, occurred, source int64
-	err = r.Scan(num, &reason, &occurred, &source, &c.ID)
-	c.Reason, c.OccurredAt, c.Source = suppression.Reason(reason), fromMicros(occurred), suppression.Source(source)
-	return c, err
-}
+// checkTogether addresses, at least, are looked for by several readers.
+const checkTogether = 1000
 
-// CheckSuppressions implements suppression.Store. An erased address is found too.
+// CheckSuppressions implements suppression.Store. An erased address is found too. Half of many addresses are looked for beside
+// the others, in a snapshot of its own: what an address has is of one.
 func (s *Store) CheckSuppressions(ctx context.Context, c workspace.Caller, addresses []string) (map[string][]suppression.Cause, error) {
 	ws, err := s.workspace(ctx, c)
-	out := map[string][]suppression.Cause{}
 	if err != nil || len(addresses) == 0 {
-		return out, err
+		return map[string][]suppression.Cause{}, err
 	}
-	err = s.read(ctx, "check suppressions", func(tx *sql.Tx) error {
-		ordinals, err := s.newView(tx, ws.num, time.Time{}).ordinalsOf(ctx, ws.key, addresses)
-		if err != nil {
-			return err
+	size := len(addresses)
+	if size >= checkTogether {
+		size = (size + 1) / 2
+	}
+	parts := slices.Collect(slices.Chunk(addresses, size))
+	causes := make([][][]suppression.Cause, len(parts))
+	var g errgroup.Group
+	for i, part := range parts {
+		g.Go(func() error {
+			return s.read(ctx, "check suppressions", func(tx *sql.Tx) error {
+				v := s.newView(tx, ws.num, time.Time{})
+				ordinals, err := v.ordinalsOf(ctx, ws.key, part)
+				if err == nil {
+					causes[i], err = v.causesOf(ctx, ordinals)
+				}
+				return err
+			})
+		})
+	}
+	err = g.Wait()
+	out := make(map[string][]suppression.Cause, len(addresses))
+	for i, of := range slices.Concat(causes...) {
+		if of != nil {
+			out[addresses[i]] = of
 		}
-		causes, err := causesOf(ctx, tx, ws.num, ordinals)
-		for i, o := range ordinals {
-			if of := causes[o]; of != nil {
-				out[addresses[i]] = of
-			}
-		}
-		return err
-	})
+	}
 	return out, err
 }

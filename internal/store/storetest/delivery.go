@@ -119,6 +119,7 @@ func testSuppressions(t *testing.T, s store.Store) {
 	}
 	same(t, "the list", found, want)
 	same(t, "the check", must(s.CheckSuppressions(ctx, c, addresses))(t), want)
+	same(t, "the check of as many as may be", must(s.CheckSuppressions(ctx, c, slices.Repeat(addresses, 10_000/len(addresses))))(t), want)
 
 	for _, f := range []suppression.Filter{{Reasons: []suppression.Reason{suppression.Complaint}}, {Address: addresses[:3]}, {UpdatedFrom: got[0].UpdatedAt}} {
 		var chosen []string
