@@ -232,20 +232,20 @@ func (a *api) exportEvents(ctx context.Context, c call, in *struct {
 	SortParam[eventSorts]
 	EventFilter
 	Raw bool `query:"raw" doc:"Leave cells as they are that a spreadsheet would run as a formula"`
-}) (*export[eventWire], error) {
+}) (*export[event.Event, eventWire], error) {
 	f, err := a.eventFilter(ctx, c, &in.EventFilter)
 	if err != nil {
 		return nil, err
 	}
-	x := &export[eventWire]{name: "campaign-events", raw: in.Raw, without: "removed"}
+	x := &export[event.Event, eventWire]{name: "campaign-events", raw: in.Raw, without: "removed", wire: wireEvent}
 	if !f.UpdatedFrom.IsZero() {
 		x.without = ""
 	}
 	x.line = func(e eventWire) any { return changing[eventWire]{e} }
-	rows := &walk[eventWire, event.Cursor]{place: func(e eventWire) event.Cursor { return event.Cursor{ID: event.ID{UUID: e.ID}, UpdatedAt: e.UpdatedAt} }}
-	rows.list = func(after *event.Cursor, skip, limit int) (part[eventWire], error) {
+	rows := &walk[event.Event, event.Cursor]{place: func(e event.Event) event.Cursor { return event.Cursor{ID: e.ID, UpdatedAt: e.UpdatedAt} }}
+	rows.list = func(after *event.Cursor, skip, limit int) (part[event.Event], error) {
 		got, err := a.Events.ListEvents(ctx, c.Caller, event.ListParams{Filter: f, Order: eventOrders[in.Sort], After: after, Offset: skip, Limit: limit, NoTotal: true})
-		return part[eventWire]{newList(page.Params{}, got.Of, wireEvent).Items, got.More}, err
+		return part[event.Event]{got.Items, got.More}, err
 	}
 	x.next = rows.next
 	return x, nil

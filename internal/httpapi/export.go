@@ -17,25 +17,26 @@ import (
 	"github.com/google/uuid"
 )
 
-// export streams rows of W as CSV (RFC 4180, UTF-8, a header row of the fields' names), or as NDJSON by Accept. Memory is
-// that of one chunk. An error after the first byte cuts the connection (see handle).
-type export[W any] struct {
-	name    string // of the file, without ending
-	raw     bool   // leave formulas as they are
-	without string // a field that is no column
-	line    func(W) any
-	next    func() ([]W, error) // the next chunk; empty = the end
+// export streams rows of T, on the wire W, as CSV (RFC 4180, UTF-8, a header row of the fields' names), or as NDJSON by Accept.
+// Memory is that of two chunks. An error after the first byte cuts the connection (see handle).
+type export[T, W any] struct {
+	name    string              // of the file, without ending
+	raw     bool                // leave formulas as they are
+	without string              // a field that is no column
+	wire    func(T) W           // as late as possible: rows that wait need less memory
+	line    func(W) any         // of NDJSON
+	next    func() ([]T, error) // the next chunk; empty = the end
 }
 
 // chunkTimeout is how long a client may take to read one chunk, whatever the server's own limit for an answer is.
 const chunkTimeout = 2 * time.Minute
 
-func (*export[W]) contentTypes() map[string]*huma.MediaType {
+func (*export[T, W]) contentTypes() map[string]*huma.MediaType {
 	text := &huma.Schema{Type: huma.TypeString}
 	return map[string]*huma.MediaType{"text/csv": {Schema: text}, "application/x-ndjson": {Schema: text}}
 }
 
-func (x *export[W]) respond(w http.ResponseWriter, r *http.Request) error {
+func (x *export[T, W]) respond(w http.ResponseWriter, r *http.Request) error {
 	rows, err := x.next() // before the headers: its error can still be told
 	if err != nil {
 		return err
@@ -106,21 +107,21 @@ const exportChunk = 4000
 
 // walk reads a list to its end, a chunk at a time. Reading takes several times as long as writing, so the halves of a chunk are
 // read beside each other: the second from the row that is the last of the first.
-type walk[W any, C comparable] struct {
-	list  func(after *C, skip, limit int) (part[W], error)
-	place func(W) C // of a row in the list
+type walk[T any, C comparable] struct {
+	list  func(after *C, skip, limit int) (part[T], error)
+	place func(T) C // of a row in the list
 	after *C
 	over  bool
 }
 
 // part of a list.
-type part[W any] struct {
-	rows []W
+type part[T any] struct {
+	rows []T
 	more bool // there is more behind them
 }
 
 // next is the next chunk; empty = the end.
-func (w *walk[W, C]) next() ([]W, error) {
+func (w *walk[T, C]) next() ([]T, error) {
 	const half = exportChunk / 2
 	if w.over {
 		return nil, nil
@@ -130,10 +131,10 @@ func (w *walk[W, C]) next() ([]W, error) {
 		return nil, err
 	}
 	var at C
-	second := func() (part[W], error) { return part[W]{}, nil }
+	second := func() (part[T], error) { return part[T]{}, nil }
 	if len(middle.rows) > 0 {
 		at = w.place(middle.rows[0])
-		second = beside(func() (part[W], error) { return w.list(&at, 0, half) })
+		second = beside(func() (part[T], error) { return w.list(&at, 0, half) })
 	}
 	got, err := w.list(w.after, 0, half)
 	rest, restErr := second()
@@ -145,7 +146,7 @@ func (w *walk[W, C]) next() ([]W, error) {
 		if restErr != nil {
 			return nil, restErr
 		}
-		got = part[W]{append(got.rows, rest.rows...), rest.more}
+		got = part[T]{append(got.rows, rest.rows...), rest.more}
 	}
 	w.over = !got.more
 	if n := len(got.rows); n > 0 {
@@ -155,17 +156,19 @@ func (w *walk[W, C]) next() ([]W, error) {
 	return got.rows, nil
 }
 
-func (x *export[W]) write(out *bufio.Writer, columns []column, rows []W, ndjson bool) error {
+func (x *export[T, W]) write(out *bufio.Writer, columns []column, rows []T, ndjson bool) error {
 	var buf []byte
+	w := new(W)
 	for i := range rows {
+		*w = x.wire(rows[i])
 		if ndjson {
-			line, err := json.Marshal(x.line(rows[i]))
+			line, err := json.Marshal(x.line(*w))
 			if err != nil {
 				return err
 			}
 			buf = append(append(buf[:0], line...), '\n')
 		} else {
-			buf = csvRow(buf[:0], columns, reflect.ValueOf(&rows[i]).Elem(), x.raw)
+			buf = csvRow(buf[:0], columns, reflect.ValueOf(w).Elem(), x.raw)
 		}
 		_, _ = out.Write(buf) // told by Flush
 	}

@@ -9,7 +9,6 @@ import (
 
 	"monterey/internal/bounce"
 	"monterey/internal/fault"
-	"monterey/internal/page"
 )
 
 func (a *api) historicalRoutes() {
@@ -138,13 +137,15 @@ func (a *api) exportHistorical(ctx context.Context, c call, in *struct {
 	SortParam[eventSorts]
 	HistoricalFilter
 	Raw bool `query:"raw" doc:"Leave cells as they are that a spreadsheet would run as a formula"`
-}) (*export[historicalWire], error) {
-	rows := &walk[historicalWire, bounce.Cursor]{place: func(w historicalWire) bounce.Cursor {
-		return bounce.Cursor{ID: bounce.ID{UUID: w.ID}, OccurredAt: w.OccurredAt, UpdatedAt: w.UpdatedAt}
+}) (*export[bounce.Historical, historicalWire], error) {
+	rows := &walk[bounce.Historical, bounce.Cursor]{place: func(b bounce.Historical) bounce.Cursor {
+		return bounce.Cursor{ID: b.ID, OccurredAt: b.OccurredAt, UpdatedAt: b.UpdatedAt}
 	}}
-	rows.list = func(after *bounce.Cursor, skip, limit int) (part[historicalWire], error) {
+	rows.list = func(after *bounce.Cursor, skip, limit int) (part[bounce.Historical], error) {
 		got, err := a.Bounces.ListBounces(ctx, c.Caller, bounce.ListParams{Filter: in.chosen(), Order: historicalOrders[in.Sort], After: after, Offset: skip, Limit: limit, NoTotal: true})
-		return part[historicalWire]{newList(page.Params{}, got.Of, wireHistorical).Items, got.More}, err
+		return part[bounce.Historical]{got.Items, got.More}, err
 	}
-	return &export[historicalWire]{name: "historical-bounces", raw: in.Raw, line: func(w historicalWire) any { return w }, next: rows.next}, nil
+	return &export[bounce.Historical, historicalWire]{
+		name: "historical-bounces", raw: in.Raw, wire: wireHistorical, line: func(w historicalWire) any { return w }, next: rows.next,
+	}, nil
 }

@@ -97,16 +97,16 @@ func (a *api) exportSuppressions(ctx context.Context, c call, in *struct {
 	SortParam[suppressionSorts]
 	SuppressionFilter
 	Raw bool `query:"raw" doc:"Leave cells as they are that a spreadsheet would run as a formula"`
-}) (*export[suppressionWire], error) {
+}) (*export[suppression.Entry, suppressionWire], error) {
 	// By address, unless asked otherwise: what is added during the export moves rows only to where they were seen already.
 	p := suppression.ListParams{Filter: in.filter(), Params: page.Params{Number: 1, Size: exportChunk, Sort: "email"}}
 	if in.Sort != "" {
 		p.Sort, p.Desc = strings.CutPrefix(string(in.Sort), "-")
 	}
 	over, last := false, ""
-	return &export[suppressionWire]{
-		name: "suppressions", raw: in.Raw, line: func(w suppressionWire) any { return w },
-		next: func() ([]suppressionWire, error) {
+	return &export[suppression.Entry, suppressionWire]{
+		name: "suppressions", raw: in.Raw, wire: wireSuppression, line: func(w suppressionWire) any { return w },
+		next: func() ([]suppression.Entry, error) {
 			if over {
 				return nil, nil
 			}
@@ -119,7 +119,7 @@ func (a *api) exportSuppressions(ctx context.Context, c call, in *struct {
 			if n := len(got.Items); n > 0 {
 				last = got.Items[n-1].Address
 			}
-			return newList(p.Params, got, wireSuppression).Items, err
+			return got.Items, err
 		},
 	}, nil
 }

@@ -36,7 +36,7 @@ var migrationFiles embed.FS
 // Sizes of the page caches, in KiB: one writer, up to Readers readers.
 const (
 	writerCache = 64 << 10
-	readerCache = 16 << 10
+	readerCache = 8 << 10
 	Readers     = 6
 )
 
