@@ -25,7 +25,11 @@ func (c *keyCreate) Run(ctx context.Context, p *program) error {
 	if err := p.check(wrong...); err != nil {
 		return err
 	}
-	store, err := p.firstStore(ctx)
+	open := p.openStore
+	if key.PlatformAdmin {
+		open = p.firstStore // nothing need be there
+	}
+	store, err := open(ctx)
 	if err != nil {
 		return err
 	}

@@ -27,19 +27,27 @@ type Archive struct {
 	Starts []int
 }
 
-// PackAll begins to pack bodies, in archives of the next ones each, and sends them when it is done.
-func (p *Packer) PackAll(bodies [][]byte) <-chan []Archive {
-	done := make(chan []Archive, 1)
+// PackAll begins to pack bodies, which must stay as they are, in archives of the next ones each. wait gives them when that is
+// done; it need not be called.
+func (p *Packer) PackAll(bodies [][]byte) (wait func() []Archive) {
+	var all []Archive
+	var failed any
+	done := make(chan struct{})
 	go func() {
-		var all []Archive
+		defer close(done)
+		defer func() { failed = recover() }() // for who waits, and is guarded
 		for len(bodies) > 0 {
 			n := split(bodies)
 			packed, starts := p.Pack(bodies[:n])
 			all, bodies = append(all, Archive{packed, starts}), bodies[n:]
 		}
-		done <- all
 	}()
-	return done
+	return func() []Archive {
+		if <-done; failed != nil {
+			panic(failed)
+		}
+		return all
+	}
 }
 
 // Pack packs bodies together and says where each begins in what Unpack gives.

@@ -126,7 +126,8 @@ type WorkspaceTx interface {
 	// PutDerivedRuns replaces a campaign's derived runs.
 	PutDerivedRuns(ctx context.Context, c campaign.ID, runs []campaign.Run) error
 
-	// Archive begins to pack the raw bodies of new deliveries together; save stores them with these, when they are counted.
+	// Archive begins to pack the raw bodies of new deliveries together; save stores them with these, when they are counted: once, or
+	// never. raw must stay as it is until the transaction has ended.
 	Archive(raw [][]byte) (save func(ctx context.Context, ds []delivery.Delivery) error)
 	// UpdateDelivery replaces results, counts and state of one.
 	UpdateDelivery(ctx context.Context, d delivery.Delivery) error

@@ -8,7 +8,7 @@ import (
 	"github.com/RoaringBitmap/roaring/v2"
 )
 
-// A stored row has two parts, so that who needs the counts alone need not read the sets.
+// A stored row has two parts, so that who needs the counts alone need not read the sets. Of an hour there is a third (see hour.go).
 //
 // counts: version, First, Last-First and Through (varints), a bit for each metric that follows (uvarint), and for each of
 // those its count, the size of its set and, if that is not 0, the set's bytes<<2 | form (uvarints).

@@ -2,6 +2,7 @@ package rollup
 
 import (
 	"context"
+	"errors"
 	"math"
 
 	"monterey/internal/campaign"
@@ -133,6 +134,9 @@ func collect(ctx context.Context, src Source, asks []ask, done func(i int)) erro
 		}
 	}
 	err := eachRow(ctx, src, all, func(n int, _ int64, counts, sets []byte) error {
+		if of[n] < at {
+			return errors.New("rollup: a source's rows are not in the order of the stretches")
+		}
 		reach(of[n])
 		return asks[at].into.Or(counts, sets)
 	})

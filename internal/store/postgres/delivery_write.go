@@ -15,7 +15,7 @@ func (w *workspaceTx) Archive(raw [][]byte) func(context.Context, []delivery.Del
 	archives := w.t.s.packer.PackAll(raw)
 	return func(ctx context.Context, ds []delivery.Delivery) error {
 		b, rest := &pgx.Batch{}, ds
-		for _, a := range <-archives {
+		for _, a := range archives() {
 			n := len(a.Starts)
 			if err := w.saveArchive(ctx, b, rest[:n], a); err != nil {
 				return err

@@ -68,7 +68,11 @@ func moveQuarters(ctx context.Context, tx *sql.Tx, of Statements, workspace, cam
 		return err
 	}
 	for bucket, h := range hours {
-		if _, err := put.ExecContext(ctx, h.Stored(), workspace, campaign, bucket); err != nil {
+		quarters := h.Stored()
+		if len(quarters) == 0 {
+			continue
+		}
+		if _, err := put.ExecContext(ctx, quarters, workspace, campaign, bucket); err != nil {
 			return fmt.Errorf("the quarters of an hour: %w", err)
 		}
 	}

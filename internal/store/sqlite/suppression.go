@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -132,7 +133,7 @@ func (v *view) causesOf(ctx context.Context, ordinals []int64) ([][]suppression.
 	return out, err
 }
 
-// checkTogether addresses, at least, are looked for by several readers.
+// checkTogether addresses, at least, are looked for by two readers.
 const checkTogether = 1000
 
 // CheckSuppressions implements suppression.Store. An erased address is found too. Half of many addresses are looked for beside
@@ -150,7 +151,12 @@ func (s *Store) CheckSuppressions(ctx context.Context, c workspace.Caller, addre
 	causes := make([][][]suppression.Cause, len(parts))
 	var g errgroup.Group
 	for i, part := range parts {
-		g.Go(func() error {
+		g.Go(func() (err error) {
+			defer func() {
+				if p := recover(); p != nil { // of a request's own goroutine the server would do it
+					err = fmt.Errorf("sqlite: check suppressions: panic: %v", p)
+				}
+			}()
 			return s.read(ctx, "check suppressions", func(tx *sql.Tx) error {
 				v := s.newView(tx, ws.num, time.Time{})
 				ordinals, err := v.ordinalsOf(ctx, ws.key, part)
