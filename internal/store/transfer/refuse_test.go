@@ -280,3 +280,22 @@ func TestDrift(t *testing.T) {
 		empty(t, url)
 	}
 }
+
+// TestLargeSets copies rollups whose sets and quarters are in a table of their own.
+func TestLargeSets(t *testing.T) {
+	w := newWorld(t, 9, 10)
+	w.spoil(`CREATE TABLE moved AS SELECT workspace, campaign, span, bucket, 1000 + row_number() OVER () AS num FROM rollups WHERE large = 0`)
+	w.spoil(`INSERT INTO rollup_sets SELECT m.num, r.sets, r.quarters FROM moved m JOIN rollups r USING (workspace, campaign, span, bucket)`)
+	w.spoil(`UPDATE rollups SET large = m.num, sets = x'', quarters = x'' FROM moved m
+		WHERE (rollups.workspace, rollups.campaign, rollups.span, rollups.bucket) = (m.workspace, m.campaign, m.span, m.bucket)`)
+	w.spoil("DROP TABLE moved")
+	url := testdb.Postgres(t)
+	_, err := w.run(t, url, nil)
+	w.ok(err)
+	compare(t, w.dir, url)
+	var n int
+	w.ok(connect(t, url).QueryRow(t.Context(), "SELECT count(*) FROM rollups WHERE length(sets) > 0 AND length(quarters) > 0").Scan(&n))
+	if n == 0 {
+		t.Error("no row has sets and quarters: nothing was tried")
+	}
+}

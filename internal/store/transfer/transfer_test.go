@@ -193,9 +193,9 @@ func sourceRows(t *testing.T, src transfer.Source) map[string][]string {
 	t.Helper()
 	out := map[string][]string{}
 	current := map[string]string{}
-	marks := map[string]row{}
+	marks, sets := map[string]row{}, map[string]row{}
 	names := columnOf(t, src.Main, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT LIKE 'river_%' AND name NOT LIKE 'goose_%'`)
-	slices.Sort(names) // account_imports before accounts
+	slices.Sort(names) // account_imports before accounts, rollup_sets before rollups
 	for _, name := range names {
 		for _, r := range sqliteRows(t, src.Main, name) {
 			switch name {
@@ -211,6 +211,14 @@ func sourceRows(t *testing.T, src transfer.Source) map[string][]string {
 				delete(r, "change")
 			case "counters":
 				delete(r, "history")
+			case "rollup_sets":
+				sets[r["num"]] = r
+				continue
+			case "rollups":
+				if at := sets[r["large"]]; at != nil {
+					r["sets"], r["quarters"] = at["sets"], at["quarters"]
+				}
+				delete(r, "large")
 			case "links":
 				sum := sha256.Sum256([]byte(r["key"]))
 				r["key"] = hex.EncodeToString(sum[:])
