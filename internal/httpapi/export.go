@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bufio"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"mime"
@@ -264,16 +265,12 @@ func csvValue(b []byte, v reflect.Value, raw bool) []byte {
 }
 
 func appendUUID(b []byte, id uuid.UUID) []byte {
-	for i, c := range id {
-		if i == 4 || i == 6 || i == 8 || i == 10 {
-			b = append(b, '-')
-		}
-		b = append(b, hexDigits[c>>4], hexDigits[c&15])
+	b = hex.AppendEncode(b, id[:4])
+	for from := 4; from < 10; from += 2 {
+		b = hex.AppendEncode(append(b, '-'), id[from:from+2])
 	}
-	return b
+	return hex.AppendEncode(append(b, '-'), id[10:])
 }
-
-const hexDigits = "0123456789abcdef"
 
 func csvText(b []byte, s string, raw bool) []byte {
 	if !raw && formula(s) {
