@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 
 	"monterey/internal/bounce"
 	"monterey/internal/provider"
@@ -293,5 +295,32 @@ func TestHistoricalCheck(t *testing.T) {
 	}
 	if got := alice.items("/suppressions/"); len(got) != 1 {
 		t.Errorf("suppressed: %v", got)
+	}
+}
+
+// An answer that writes its JSON itself writes what json.Marshal does.
+func TestCheckJSON(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	texts := []string{"", "bob@example.com", `"a\b"@example.com`, "<b>&@example.com", "ü\u2028@example.com", "tab\t\x7f\x00@example.com", "\U0001f600", "\xff@example.com"}
+	text := func() string { return texts[rnd.IntN(len(texts))] }
+	when := func() time.Time {
+		return time.UnixMicro(rnd.Int64N(1 << 51)).UTC().Truncate(time.Duration(1+rnd.IntN(2)*999_999) * time.Microsecond)
+	}
+	for range 200 {
+		w := checkWire{AsOf: when(), Items: []checkedWire{}}
+		for range rnd.IntN(4) {
+			item := checkedWire{Email: text(), Suppressed: rnd.IntN(2) == 0, Reasons: []causeWire{}}
+			for range rnd.IntN(3) {
+				item.Reasons = append(item.Reasons, causeWire{Reason: text(), OccurredAt: when(), Source: text(), ID: uuid.New()})
+			}
+			w.Items = append(w.Items, item)
+		}
+		want, err := json.Marshal(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := marshal(w); err != nil || string(got) != string(want) {
+			t.Fatalf("%s, error %v, want %s", got, err, want)
+		}
 	}
 }

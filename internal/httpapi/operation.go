@@ -38,6 +38,11 @@ type responder interface {
 // located is an answer that may say where the thing it is about is served.
 type located interface{ location() string }
 
+// appender is an answer that writes its JSON itself, as json.Marshal would, in a fraction of its time.
+type appender interface {
+	appendJSON(b []byte) []byte
+}
+
 // contentTypes are told by a responder, for the document.
 type contentTypes interface {
 	contentTypes() map[string]*huma.MediaType
@@ -106,7 +111,7 @@ func answer(w http.ResponseWriter, r *http.Request, status int, out any) error {
 	if l, ok := out.(located); ok && l.location() != "" {
 		w.Header().Set("Location", l.location())
 	}
-	body, err := json.Marshal(out)
+	body, err := marshal(out)
 	if err != nil {
 		return fmt.Errorf("httpapi: marshal the answer: %w", err)
 	}
@@ -115,6 +120,13 @@ func answer(w http.ResponseWriter, r *http.Request, status int, out any) error {
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the client went away
 	return nil
+}
+
+func marshal(out any) ([]byte, error) {
+	if a, ok := out.(appender); ok {
+		return a.appendJSON(nil), nil
+	}
+	return json.Marshal(out)
 }
 
 // zone is the caller's workspace's own; NotFound when there is no such workspace.

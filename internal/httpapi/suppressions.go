@@ -2,8 +2,10 @@ package httpapi
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -156,6 +158,51 @@ type causeWire struct {
 	OccurredAt time.Time `json:"occurred_at"`
 	Source     string    `json:"source" enum:"webhook,sync,history" doc:"history = the provider's history of bounces" example:"webhook"`
 	ID         uuid.UUID `json:"id" format:"uuid" doc:"Of the event, or of the historical bounce"`
+}
+
+// appendJSON implements appender: of ten thousand items json.Marshal takes a sixth of the whole time of an answer.
+func (w checkWire) appendJSON(b []byte) []byte {
+	b = appendTime(append(slices.Grow(b, 64+256*len(w.Items)), `{"as_of":`...), w.AsOf)
+	b = append(b, `,"items":[`...)
+	for i := range w.Items {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = w.Items[i].appendJSON(b)
+	}
+	return append(b, "]}"...)
+}
+
+func (w *checkedWire) appendJSON(b []byte) []byte {
+	b = appendText(append(b, `{"email":`...), w.Email)
+	b = strconv.AppendBool(append(b, `,"suppressed":`...), w.Suppressed)
+	b = append(b, `,"reasons":[`...)
+	for i, r := range w.Reasons {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendText(append(b, `{"reason":`...), r.Reason)
+		b = appendTime(append(b, `,"occurred_at":`...), r.OccurredAt)
+		b = appendText(append(b, `,"source":`...), r.Source)
+		b = appendUUID(append(b, `,"id":"`...), r.ID)
+		b = append(b, `"}`...)
+	}
+	return append(b, "]}"...)
+}
+
+func appendTime(b []byte, t time.Time) []byte {
+	return append(t.AppendFormat(append(b, '"'), time.RFC3339Nano), '"')
+}
+
+// appendText writes a text as json.Marshal does.
+func appendText(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || strings.IndexByte(`"\<>&`, c) >= 0 {
+			text, _ := json.Marshal(s) // of a string it does not fail
+			return append(b, text...)
+		}
+	}
+	return append(append(append(b, '"'), s...), '"')
 }
 
 func (a *api) checkSuppressions(ctx context.Context, c call, in *struct{ Body checkBody }) (out checkWire, err error) {
