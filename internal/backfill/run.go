@@ -23,21 +23,32 @@ type run struct {
 	*Backfill
 	client   *campaigner.Client
 	caller   workspace.Caller
-	task     task.Task // Progress is that of the last step
+	task     task.Task // Progress is that of the last step; see wait
 	state    state
 	provider provider.Name
 	until    time.Time
-	further  bool // than where this call of Work began
 
-	// What was read and is not stored yet; the state stands behind it already. It is stored when its time is up, also while the
-	// next page lets wait: mu guards all of this, and the state.
-	mu        sync.Mutex
-	timer     *time.Timer // stores what is held; nil = nothing is
-	late      error       // of the timer, for who comes next
-	held      []bounce.Historical
-	heldSince time.Time
-	progress  task.Progress // of the task with it, but for what became of its rows
-	moved     bool
+	// Batches are stored while the next pages are read, also while a page lets wait. mu guards all of this, and the state.
+	mu      sync.Mutex
+	timer   *time.Timer // stores what is held; nil = nothing is
+	held    batch
+	storing chan stored // what becomes of the batch before; nil = that is known
+	late    error       // of storing one, for who comes next
+	further bool        // than where this call of Work began
+}
+
+// batch is what was read and is not stored yet. The state stands behind it already.
+type batch struct {
+	rows  []bounce.Historical
+	since time.Time     // when its first page came; zero = there is none
+	more  task.Progress // of the task by it, but for what became of its rows
+	moved bool          // the state, by it
+}
+
+// stored is what became of a batch.
+type stored struct {
+	fresh int // new or changed
+	err   error
 }
 
 // togetherRows is how many rows are stored together at most, about.
@@ -58,9 +69,10 @@ func (r *run) walk(ctx context.Context) error {
 	defer r.mu.Unlock()
 	r.stopTimer()
 	if ctx.Err() == nil {
-		if _, flushErr := r.flush(ctx); flushErr != nil {
-			return flushErr
-		}
+		r.flush(ctx)
+	}
+	if _, storeErr := r.wait(); storeErr != nil && ctx.Err() == nil {
+		return storeErr
 	}
 	switch {
 	case useless(err):
@@ -103,31 +115,40 @@ func (r *run) store(ctx context.Context, from campaigner.BounceList, rows []camp
 	good, wrong, fault, err := r.readable(ctx, from, rows)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err = cmp.Or(r.late, err); err != nil {
+	if err != nil {
 		return 0, err
 	}
 	r.state.Fault = cmp.Or(r.state.Fault, fault)
 	unclear := func(h bounce.Historical) bool { return h.Class == bounce.Unknown }
 	r.state.Unclear = r.state.Unclear || r.state.List == 0 && slices.ContainsFunc(good, unclear)
-	if r.heldSince.IsZero() {
-		r.heldSince, r.progress = r.Now(), r.task.Progress
+	b := &r.held
+	if b.since.IsZero() {
+		b.since = r.Now()
 	}
-	r.moved = r.moved || next.Page != r.state.Cursor.Page || next.Pass != r.state.Cursor.Pass
-	r.state.Cursor, r.held = next, append(r.held, good...)
-	r.progress.Fetched += int64(len(rows))
-	r.progress.Unreadable += int64(wrong)
-	r.progress.Pages++
+	b.moved = b.moved || next.Page != r.state.Cursor.Page || next.Pass != r.state.Cursor.Pass
+	r.state.Cursor, b.rows = next, append(b.rows, good...)
+	b.more.Fetched += int64(len(rows))
+	b.more.Unreadable += int64(wrong)
+	b.more.Pages++
 	if next.Total != nil && r.state.List == 0 {
-		r.progress.Total = next.Total
+		b.more.Total = next.Total
 	}
 	now := r.Now()
-	if next.Pass == 1 && len(r.held) < togetherRows && now.Sub(r.heldSince) < r.Together && now.Before(r.until) {
+	if next.Pass == 1 && len(b.rows) < togetherRows && now.Sub(b.since) < r.Together && now.Before(r.until) {
 		if r.timer == nil {
-			r.timer = time.AfterFunc(r.Together, func() { r.flushLate(ctx) })
+			r.timer = time.AfterFunc(r.Together, func() {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				r.flush(ctx)
+			})
 		}
 		return 0, nil
 	}
-	return r.flush(ctx)
+	r.flush(ctx)
+	if next.Pass == 1 && r.Together > 0 {
+		return 0, r.late
+	}
+	return r.wait()
 }
 
 // timeIsUp says whether this call of Work should give way: it never does before it has got further.
@@ -137,14 +158,6 @@ func (r *run) timeIsUp() bool {
 	return r.further && r.Now().After(r.until)
 }
 
-func (r *run) flushLate(ctx context.Context) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if _, err := r.flush(ctx); err != nil {
-		r.late = err
-	}
-}
-
 func (r *run) stopTimer() {
 	if r.timer != nil {
 		r.timer.Stop()
@@ -152,25 +165,50 @@ func (r *run) stopTimer() {
 	}
 }
 
-// flush stores what is held with the place behind it.
-func (r *run) flush(ctx context.Context) (fresh int, err error) {
+// flush begins to store what is held with the place behind it, once the batch before is stored. Nothing is stored behind one
+// that could not be.
+func (r *run) flush(ctx context.Context) {
 	r.stopTimer()
-	if r.heldSince.IsZero() {
-		return 0, nil
+	if _, err := r.wait(); err != nil || r.held.since.IsZero() {
+		return
 	}
-	var progress task.Progress
-	err = r.Bounces.PutPage(ctx, r.caller, r.provider, r.held, func(u bounce.Upserted) (task.Step, error) {
-		progress, fresh = r.progress, u.Inserted+u.Updated
-		progress.Inserted += int64(u.Inserted)
-		progress.Updated += int64(u.Updated)
-		progress.Unchanged += int64(len(r.held) - fresh) // a row that came twice is unchanged the second time
-		return r.step(progress)
+	b, state := r.held, r.state
+	r.held, r.further = batch{}, r.further || b.moved
+	done := make(chan stored, 1)
+	r.storing = done
+	go func() {
+		fresh, err := r.put(ctx, b, state)
+		done <- stored{fresh, err}
+	}()
+}
+
+// wait waits until no batch is being stored, and says how many bounces of the one waited for were new or changed.
+func (r *run) wait() (fresh int, err error) {
+	if r.storing != nil {
+		got := <-r.storing
+		r.storing, fresh, r.late = nil, got.fresh, got.err
+	}
+	return fresh, r.late
+}
+
+// put stores a batch and the state behind it, and moves the progress on.
+func (r *run) put(ctx context.Context, b batch, s state) (fresh int, err error) {
+	var p task.Progress
+	err = r.Bounces.PutPage(ctx, r.caller, r.provider, b.rows, func(u bounce.Upserted) (task.Step, error) {
+		p, fresh = r.task.Progress, u.Inserted+u.Updated
+		p.Fetched += b.more.Fetched
+		p.Unreadable += b.more.Unreadable
+		p.Pages += b.more.Pages
+		p.Total = cmp.Or(b.more.Total, p.Total)
+		p.Inserted += int64(u.Inserted)
+		p.Updated += int64(u.Updated)
+		p.Unchanged += int64(len(b.rows) - fresh) // a row that came twice is unchanged the second time
+		return s.step(r.task.ID, p)
 	})
 	if err != nil {
 		return 0, err
 	}
-	r.task.Progress, r.further = progress, r.further || r.moved
-	r.held, r.heldSince, r.moved = r.held[:0], time.Time{}, false
+	r.task.Progress = p
 	return fresh, nil
 }
 
@@ -211,16 +249,16 @@ func costsOne(err error) bool {
 
 // save keeps the state alone.
 func (r *run) save(ctx context.Context) error {
-	step, err := r.step(r.task.Progress)
+	step, err := r.state.step(r.task.ID, r.task.Progress)
 	if err != nil {
 		return err
 	}
 	return r.Tasks.SaveStep(ctx, r.caller, step)
 }
 
-func (r *run) step(p task.Progress) (task.Step, error) {
-	text, err := json.Marshal(r.state)
-	return task.Step{Task: r.task.ID, Progress: p, State: text}, err
+func (s state) step(id task.ID, p task.Progress) (task.Step, error) {
+	text, err := json.Marshal(s)
+	return task.Step{Task: id, Progress: p, State: text}, err
 }
 
 // historical is a row in the form of every provider; wrong says what keeps it from being one.

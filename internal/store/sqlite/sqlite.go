@@ -73,6 +73,7 @@ type Store struct {
 	packer     *delivery.Packer
 	importing  chan struct{} // holds one while an import changes an account directory
 	walLimit   int64         // see relieve
+	counting   time.Duration // see letCount
 	needs      int64         // the schema version of this release
 
 	mu             sync.Mutex
@@ -93,7 +94,7 @@ type workspaceRow struct {
 // Open opens the main file at path, making it when it is not there. It does not migrate (see Migrate) and does not open
 // the inbox (see OpenInbox): commands work beside a running server.
 func Open(path string, now func() time.Time) (*Store, error) {
-	s := &Store{now: now, path: path, walLimit: walLimit, nums: map[workspace.ID]workspaceRow{}, importing: make(chan struct{}, 1),
+	s := &Store{now: now, path: path, walLimit: walLimit, counting: countingShare, nums: map[workspace.ID]workspaceRow{}, importing: make(chan struct{}, 1),
 		recipients:   recipient.NewCache(),
 		workspaceIDs: map[int64]workspace.ID{}, connectionIDs: map[int64]provider.ID{}, connectionNums: map[provider.ID]int64{}}
 	var err error
@@ -235,6 +236,24 @@ func (s *Store) read(ctx context.Context, what string, f func(*sql.Tx) error) er
 		s.shareCache(ctx, s.readers, readerCache)
 	}
 	return err
+}
+
+// countingShare is how much longer than a job counting has the writer while there is something to count.
+const countingShare = 3
+
+// letCount waits, behind a job's transaction that took so long, until nothing is left to be counted, but not longer than
+// countingShare allows.
+func (s *Store) letCount(ctx context.Context, had time.Duration) {
+	over := time.After(s.counting * had)
+	for s.inbox != nil && s.Backlog() > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-over:
+			return
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 }
 
 func inTx(ctx context.Context, db *sql.DB, what string, opts *sql.TxOptions, f func(*sql.Tx) error) error {
