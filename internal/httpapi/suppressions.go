@@ -197,7 +197,7 @@ func appendTime(b []byte, t time.Time) []byte {
 // appendText writes a text as json.Marshal does.
 func appendText(b []byte, s string) []byte {
 	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || strings.IndexByte(`"\<>&`, c) >= 0 {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
 			text, _ := json.Marshal(s) // of a string it does not fail
 			return append(b, text...)
 		}

@@ -24,13 +24,13 @@ func (s *Store) ListBounces(ctx context.Context, c workspace.Caller, p bounce.Li
 		return out, err
 	}
 	err = s.read(ctx, "list bounces", func(tx *sql.Tx) error {
-		out, err = listBounces(ctx, s.newView(tx, ws.num, time.Time{}), ws.key, p)
+		out, err = s.listBounces(ctx, s.newView(tx, ws.num, time.Time{}), ws.key, p)
 		return err
 	})
 	return out, err
 }
 
-func listBounces(ctx context.Context, v *view, key []byte, p bounce.ListParams) (out bounce.List, err error) {
+func (s *Store) listBounces(ctx context.Context, v *view, key []byte, p bounce.ListParams) (out bounce.List, err error) {
 	out.Items = []bounce.Historical{}
 	q, err := newBounceQuery(ctx, v, key, p)
 	if err != nil {
@@ -40,8 +40,8 @@ func listBounces(ctx context.Context, v *view, key []byte, p bounce.ListParams) 
 	if q.nothing {
 		return out, nil
 	}
-	if q.ordinals != nil && !p.NoTotal {
-		out.Total, out.Items, err = q.totalAndPage(ctx)
+	if q.ordinals != nil && !p.NoTotal && !q.byUpdate() {
+		out.Total, out.Items, err = q.ofRecipients(ctx, s)
 	} else {
 		if !p.NoTotal {
 			if out.Total, err = q.total(ctx); err != nil {
@@ -99,8 +99,8 @@ func newBounceQuery(ctx context.Context, v *view, key []byte, p bounce.ListParam
 		slices.Sort(q.classes)
 		q.classes = slices.Compact(q.classes)
 	}
-	err := v.each(ctx, func(r row) error { return r.Scan(&q.stamp) }, "SELECT stamp FROM counters WHERE workspace = ?", v.ws)
-	if err != nil {
+	var err error
+	if q.stamp, err = v.stamp(ctx); err != nil {
 		return nil, err
 	}
 	if err := q.findRecipients(ctx, key); err != nil {
@@ -122,6 +122,12 @@ func newBounceQuery(ctx context.Context, v *view, key []byte, p bounce.ListParam
 		q.lately, err = q.fewUpdates(ctx)
 	}
 	return q, err
+}
+
+// stamp is the newest of the workspace: while it stays, so do its events and bounces.
+func (v *view) stamp(ctx context.Context) (stamp int64, err error) {
+	err = v.each(ctx, func(r row) error { return r.Scan(&stamp) }, "SELECT stamp FROM counters WHERE workspace = ?", v.ws)
+	return stamp, err
 }
 
 // findRecipients are those of the addresses asked for that the accounts asked for hold.
@@ -252,8 +258,7 @@ func (q *bounceQuery) source() (table string, w where) {
 	switch {
 	case q.ordinals != nil:
 		table = " INDEXED BY historical_bounces_by_recipient"
-		w.args = slices.Insert(w.args, 0, any(listJSON(q.ordinals)))
-		w.add("b.ordinal = j.value")
+		w.add("b.ordinal IN (SELECT value FROM json_each(?))", listJSON(q.ordinals))
 	case q.byUpdate() || q.lately:
 		table = " INDEXED BY historical_bounces_by_update"
 		w.append(updates)
@@ -266,9 +271,6 @@ func (q *bounceQuery) source() (table string, w where) {
 		w.add("b.place >= ? AND b.place < ?", q.first, q.last)
 	}
 	w.append(updates)
-	if q.ordinals != nil {
-		return "json_each(?) j CROSS JOIN " + bounceTable + table, w
-	}
 	return bounceTable + table, w
 }
 
@@ -401,78 +403,9 @@ func (v *view) addAccounts(ctx context.Context, rows []bounce.Historical) error 
 	return err
 }
 
-// foundPlace is a row of a list that is sorted here.
-type foundPlace struct {
-	place   [24]byte
-	updated int64 // 0 where the order does not need it
-}
-
-// totalAndPage reads what recipients have once, for both: of many, looking for each takes longer than all else.
-func (q *bounceQuery) totalAndPage(ctx context.Context) (total int64, rows []bounce.Historical, err error) {
-	table, w := q.source()
-	if q.classes != nil {
-		w.add("b.class IN (SELECT value FROM json_each(?))", listJSON(q.classes))
-	}
-	behind := *q
-	if q.After != nil {
-		behind.narrowBehind(*q.After)
-	}
-	compare := func(a, b foundPlace) int {
-		d := cmp.Or(cmp.Compare(a.updated, b.updated), bytes.Compare(a.place[:], b.place[:]))
-		if q.desc() {
-			return -d
-		}
-		return d
-	}
-	updated, most := "0", q.Offset+q.Limit+1
-	if q.byUpdate() {
-		updated = "b.updated_at"
-	}
-	var found []foundPlace
-	shorten := func() {
-		slices.SortFunc(found, compare)
-		found = found[:min(len(found), most)]
-	}
-	var place sql.RawBytes
-	var f foundPlace
-	dest := []any{&place, &f.updated}
-	err = q.each(ctx, func(r row) error {
-		if err := r.Scan(dest...); err != nil {
-			return err
-		}
-		total++
-		if bytes.Compare(place, behind.first) < 0 || bytes.Compare(place, behind.last) >= 0 || q.byUpdate() && (f.updated < behind.since || f.updated >= behind.until) {
-			return nil
-		}
-		copy(f.place[:], place)
-		if found = append(found, f); len(found) >= 2*most+1000 {
-			shorten()
-		}
-		return nil
-	}, "SELECT b.place, "+updated+" FROM "+table+" WHERE "+w.sql(), w.args...)
-	if err != nil {
-		return 0, nil, err
-	}
-	shorten()
-	found = found[min(len(found), q.Offset):]
-	places := make([]byte, 0, len(f.place)*len(found))
-	for i := range found {
-		places = append(places, found[i].place[:]...)
-	}
-	b := newBounceBatch(len(found))
-	if len(found) > 0 {
-		err = q.each(ctx, b.scan, bouncesAtSQL, len(found), q.ws, places)
-	}
-	return total, b.rows, err
-}
-
-// bouncesAtSQL reads bounces by their places, which stand one after another in a blob, in that order.
-const bouncesAtSQL = `WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?)
-	SELECT ` + bounceColumns + ` FROM n CROSS JOIN ` + bounceTable + ` ON b.workspace = ? AND b.place = substr(?, n.i * 24 + 1, 24)` + bounceAddress + ` ORDER BY n.i`
-
-// total is the exact number of bounces chosen; of recipients see totalAndPage.
+// total is the exact number of bounces chosen.
 func (q *bounceQuery) total(ctx context.Context) (n int64, err error) {
-	if !q.changes() {
+	if q.ordinals == nil && !q.changes() {
 		head, whole, tail := q.days()
 		if n, err = q.sum(ctx, whole); err != nil {
 			return 0, err

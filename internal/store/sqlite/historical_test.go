@@ -478,3 +478,45 @@ func (h *histories) withBounceQuery(t rapid.TB, p bounce.ListParams, fn func(*sq
 		t.Fatal(err)
 	}
 }
+
+// Of many recipients a second reader does a half, and only if it sees what the first does.
+func TestHistoryOfMany(t *testing.T) {
+	f := newFixture(t, 1, 0, 0)
+	put := func(first, n int) (addresses []string) {
+		rows := make([]bounce.Historical, n)
+		for i := range rows {
+			rows[i] = bounce.Historical{ProviderEventID: strconv.Itoa(first + i), Address: fmt.Sprintf("p%d@example.com", i%(ordinalsBeside+7)), Class: bounce.Hard,
+				OccurredAt: fixtureStart.Add(time.Duration(i*7919%n) * time.Second)}
+			addresses = append(addresses, rows[i].Address)
+		}
+		if _, err := f.PutBounces(t.Context(), f.caller, provider.Campaigner, rows); err != nil {
+			t.Fatal(err)
+		}
+		return addresses
+	}
+	const n = 2000
+	p := bounce.ListParams{Filter: bounce.Filter{Address: put(0, n)}, Limit: 20, Offset: 30}
+	for _, meanwhile := range []bool{false, true} {
+		if err := f.read(t.Context(), "test", func(tx *sql.Tx) error {
+			q, err := newBounceQuery(t.Context(), f.newView(tx, f.ws, time.Time{}), f.key, p)
+			if err != nil {
+				return err
+			}
+			if meanwhile {
+				put(n, n)
+			}
+			total, rows, err := q.ofRecipients(t.Context(), f.Store)
+			if total != n || len(rows) != p.Limit+1 {
+				t.Errorf("%d bounces, %d on the page, stored meanwhile: %t", total, len(rows), meanwhile)
+			}
+			for i, r := range rows {
+				if want := fixtureStart.Add(time.Duration(n-1-p.Offset-i) * time.Second); !r.OccurredAt.Equal(want) {
+					t.Errorf("row %d is of %s, want %s", i, r.OccurredAt, want)
+				}
+			}
+			return err
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+}

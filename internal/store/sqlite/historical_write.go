@@ -23,8 +23,10 @@ import (
 // highest, and then its id. Places sort by time; the 8 bytes alone are before every place of that time.
 type bouncePlace []byte
 
+const placeSize = 24
+
 func firstPlace(micros int64) bouncePlace {
-	return binary.BigEndian.AppendUint64(make([]byte, 0, 24), uint64(max(micros, 0)))
+	return binary.BigEndian.AppendUint64(make([]byte, 0, placeSize), uint64(max(micros, 0)))
 }
 
 func placeOf(at time.Time, id bounce.ID) bouncePlace {

@@ -19,6 +19,8 @@ import (
 
 	"github.com/pressly/goose/v3"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 
@@ -71,10 +73,11 @@ type Store struct {
 	recipients *recipient.Cache
 	queue      *jobs.Queue[*sql.Tx]
 	packer     *delivery.Packer
-	importing  chan struct{} // holds one while an import changes an account directory
-	walLimit   int64         // see relieve
-	counting   time.Duration // see letCount
-	needs      int64         // the schema version of this release
+	importing  chan struct{}       // holds one while an import changes an account directory
+	walLimit   int64               // see relieve
+	counting   time.Duration       // see letCount
+	second     *semaphore.Weighted // of those who read and wait for another reader: fewer than readers, or all could wait for ever
+	needs      int64               // the schema version of this release
 
 	mu             sync.Mutex
 	relieved       time.Time                     // when the log was last emptied, by the computer's clock
@@ -94,7 +97,7 @@ type workspaceRow struct {
 // Open opens the main file at path, making it when it is not there. It does not migrate (see Migrate) and does not open
 // the inbox (see OpenInbox): commands work beside a running server.
 func Open(path string, now func() time.Time) (*Store, error) {
-	s := &Store{now: now, path: path, walLimit: walLimit, counting: countingShare, nums: map[workspace.ID]workspaceRow{}, importing: make(chan struct{}, 1),
+	s := &Store{now: now, path: path, walLimit: walLimit, counting: countingShare, second: semaphore.NewWeighted(Readers / 2), nums: map[workspace.ID]workspaceRow{}, importing: make(chan struct{}, 1),
 		recipients:   recipient.NewCache(),
 		workspaceIDs: map[int64]workspace.ID{}, connectionIDs: map[int64]provider.ID{}, connectionNums: map[provider.ID]int64{}}
 	var err error
@@ -236,6 +239,18 @@ func (s *Store) read(ctx context.Context, what string, f func(*sql.Tx) error) er
 		s.shareCache(ctx, s.readers, readerCache)
 	}
 	return err
+}
+
+// readBeside is read in a goroutine of g. Who reads already and waits for it needs s.second.
+func (s *Store) readBeside(ctx context.Context, g *errgroup.Group, what string, f func(*sql.Tx) error) {
+	g.Go(func() (err error) {
+		defer func() {
+			if p := recover(); p != nil { // of a request's own goroutine the server would do it
+				err = fmt.Errorf("sqlite: %s: panic: %v", what, p)
+			}
+		}()
+		return s.read(ctx, what, f)
+	})
 }
 
 // countingShare is how much longer than a job counting has the writer while there is something to count.

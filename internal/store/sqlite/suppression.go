@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -151,20 +150,13 @@ func (s *Store) CheckSuppressions(ctx context.Context, c workspace.Caller, addre
 	causes := make([][][]suppression.Cause, len(parts))
 	var g errgroup.Group
 	for i, part := range parts {
-		g.Go(func() (err error) {
-			defer func() {
-				if p := recover(); p != nil { // of a request's own goroutine the server would do it
-					err = fmt.Errorf("sqlite: check suppressions: panic: %v", p)
-				}
-			}()
-			return s.read(ctx, "check suppressions", func(tx *sql.Tx) error {
-				v := s.newView(tx, ws.num, time.Time{})
-				ordinals, err := v.ordinalsOf(ctx, ws.key, part)
-				if err == nil {
-					causes[i], err = v.causesOf(ctx, ordinals)
-				}
-				return err
-			})
+		s.readBeside(ctx, &g, "check suppressions", func(tx *sql.Tx) error {
+			v := s.newView(tx, ws.num, time.Time{})
+			ordinals, err := v.ordinalsOf(ctx, ws.key, part)
+			if err == nil {
+				causes[i], err = v.causesOf(ctx, ordinals)
+			}
+			return err
 		})
 	}
 	err = g.Wait()
