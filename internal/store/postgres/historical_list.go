@@ -431,6 +431,9 @@ type stretch struct{ from, to, n int64 }
 // dayMicros is a day of historical_counts.
 const dayMicros = int64(24 * time.Hour / time.Microsecond)
 
+// allDays is the day under which historical_counts has those of all days together.
+const allDays = -1
+
 // days are the whole days of the range, and what is left of it before and behind them.
 func (q *bounceQuery) days() (head, whole, tail stretch) {
 	from, to := (q.from+dayMicros-1)/dayMicros*dayMicros, q.to/dayMicros*dayMicros
@@ -450,6 +453,9 @@ func (q *bounceQuery) countsWhere(days stretch) (w where) {
 }
 
 func (q *bounceQuery) sum(ctx context.Context, days stretch) (n int64, err error) {
+	if days.from == 0 && days.to == micros(bounce.End) {
+		days = stretch{from: allDays * dayMicros}
+	}
 	w := q.countsWhere(days)
 	err = q.one(ctx, &n, "SELECT coalesce(sum(bounces), 0)::bigint FROM historical_counts WHERE "+w.sql(), w.args...)
 	return n, err

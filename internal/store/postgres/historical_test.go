@@ -233,6 +233,14 @@ func TestHistoryIsBruteForce(t *testing.T) {
 	})
 	h.checkCauses(t)
 	h.checkCounts(t)
+	h.write(func(tx pgx.Tx) { // before migration 14
+		h.exec(tx, "DELETE FROM historical_counts WHERE day = -1")
+		h.exec(tx, "DELETE FROM goose_db_version WHERE version_id >= 14")
+	})
+	if _, _, err := h.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.checkCounts(t)
 }
 
 func (h *histories) checkList(t *rapid.T, p bounce.ListParams) {
@@ -297,6 +305,7 @@ func (h *histories) checkCounts(t *testing.T) {
 	want, got := map[[2]int64]int64{}, map[[2]int64]int64{}
 	for _, b := range h.stored {
 		want[[2]int64{b.OccurredAt.Unix() / 86400, int64(b.Class)}]++
+		want[[2]int64{allDays, int64(b.Class)}]++
 	}
 	rows, err := h.pool.Query(t.Context(), "SELECT day, class, bounces FROM historical_counts WHERE workspace_id = $1", h.ws)
 	if err != nil {

@@ -235,6 +235,7 @@ func (w *workspaceTx) countBounces(ctx context.Context, changes []bounceChange) 
 	more := map[count]int64{}
 	add := func(b *bounce.Historical, n int64) {
 		more[count{micros(b.OccurredAt) / dayMicros, int64(b.Class)}] += n
+		more[count{allDays, int64(b.Class)}] += n
 	}
 	for i := range changes {
 		add(&changes[i].Historical, 1)

@@ -454,6 +454,9 @@ func (q *bounceQuery) countsWhere(days stretch) (w where) {
 }
 
 func (q *bounceQuery) sum(ctx context.Context, days stretch) (n int64, err error) {
+	if days.from == 0 && days.to == micros(bounce.End) {
+		days = stretch{from: allDays * dayMicros}
+	}
 	w := q.countsWhere(days)
 	err = q.each(ctx, func(r row) error { return r.Scan(&n) }, "SELECT coalesce(sum(bounces), 0) FROM historical_counts WHERE "+w.sql(), w.args...)
 	return n, err

@@ -268,11 +268,17 @@ func (w *workspaceTx) storeBounces(ctx context.Context, changes []bounceChange) 
 // dayMicros is a day of historical_counts.
 const dayMicros = int64(24 * time.Hour / time.Microsecond)
 
+// allDays is the day under which historical_counts has those of all days together.
+const allDays = -1
+
 // countBounces brings the counts of days and classes up to date.
 func (w *workspaceTx) countBounces(ctx context.Context, changes []bounceChange) error {
 	type count struct{ day, class int64 }
 	more := map[count]int64{}
-	add := func(b *storedBounce, n int64) { more[count{micros(b.OccurredAt) / dayMicros, int64(b.Class)}] += n }
+	add := func(b *storedBounce, n int64) {
+		more[count{micros(b.OccurredAt) / dayMicros, int64(b.Class)}] += n
+		more[count{allDays, int64(b.Class)}] += n
+	}
 	for i := range changes {
 		add(&changes[i].storedBounce, 1)
 		if changes[i].before != nil {
