@@ -136,11 +136,12 @@ func (o one) ListSuppressions(_ context.Context, c workspace.Caller, _ suppressi
 	return l, nil
 }
 
-func (o one) CheckSuppressions(_ context.Context, c workspace.Caller, addresses []string) (map[string][]suppression.Cause, error) {
-	if o.is(c) && slices.Contains(addresses, suppressed.Address) {
-		return map[string][]suppression.Cause{suppressed.Address: suppressed.Causes}, nil
+func (o one) CheckSuppressions(_ context.Context, c workspace.Caller, addresses []string) ([][]suppression.Cause, error) {
+	out := make([][]suppression.Cause, len(addresses))
+	if i := slices.Index(addresses, suppressed.Address); o.is(c) && i >= 0 {
+		out[i] = suppressed.Causes
 	}
-	return nil, nil
+	return out, nil
 }
 
 // bodies with which Bob tries what takes a body.

@@ -219,13 +219,13 @@ func (a *api) checkSuppressions(ctx context.Context, c call, in *struct{ Body ch
 		return out, err
 	}
 	out.Items = make([]checkedWire, 0, len(in.Body.Emails))
+	reasons := make([]causeWire, 0, len(in.Body.Emails)) // of all: most have one at the most
 	for i, email := range in.Body.Emails {
-		w := checkedWire{Email: email, Reasons: []causeWire{}}
-		for _, cause := range causes[addresses[i]] {
-			w.Reasons = append(w.Reasons, causeWire{cause.Reason.String(), cause.OccurredAt.UTC(), cause.Source.String(), cause.ID})
+		from := len(reasons)
+		for _, cause := range causes[i] {
+			reasons = append(reasons, causeWire{cause.Reason.String(), cause.OccurredAt.UTC(), cause.Source.String(), cause.ID})
 		}
-		w.Suppressed = len(w.Reasons) > 0
-		out.Items = append(out.Items, w)
+		out.Items = append(out.Items, checkedWire{Email: email, Suppressed: len(causes[i]) > 0, Reasons: reasons[from:]})
 	}
 	return out, nil
 }

@@ -103,7 +103,7 @@ type ListParams struct {
 // Store answers who is suppressed. Writing is ingest's.
 type Store interface {
 	ListSuppressions(ctx context.Context, c workspace.Caller, p ListParams) (page.Of[Entry], error)
-	// CheckSuppressions finds the causes of each normalised address, at most 10 000, some of them perhaps twice; addresses without
-	// any are absent.
-	CheckSuppressions(ctx context.Context, c workspace.Caller, addresses []string) (map[string][]Cause, error)
+	// CheckSuppressions finds the causes of each normalised address, at most 10 000, some of them perhaps twice. They are in the
+	// order of the addresses; of one that is not suppressed there are none.
+	CheckSuppressions(ctx context.Context, c workspace.Caller, addresses []string) ([][]Cause, error)
 }

@@ -99,9 +99,9 @@ func scanCause(r row, num *int64) (c suppression.Cause, err error) {
 }
 
 // CheckSuppressions implements suppression.Store. An erased address is found too.
-func (s *Store) CheckSuppressions(ctx context.Context, c workspace.Caller, addresses []string) (map[string][]suppression.Cause, error) {
+func (s *Store) CheckSuppressions(ctx context.Context, c workspace.Caller, addresses []string) ([][]suppression.Cause, error) {
 	ws, err := s.workspace(ctx, c)
-	out := map[string][]suppression.Cause{}
+	out := make([][]suppression.Cause, len(addresses))
 	if err != nil || len(addresses) == 0 {
 		return out, err
 	}
@@ -112,9 +112,7 @@ func (s *Store) CheckSuppressions(ctx context.Context, c workspace.Caller, addre
 		}
 		causes, err := causesOf(ctx, tx, ws.num, ordinals)
 		for i, o := range ordinals {
-			if of := causes[o]; of != nil {
-				out[addresses[i]] = of
-			}
+			out[i] = causes[o]
 		}
 		return err
 	})

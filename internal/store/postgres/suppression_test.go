@@ -91,8 +91,8 @@ func TestSuppressionsAreBruteForce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, a := range p.Address {
-			if diff := gocmp.Diff(all[a].Causes, checked[a]); diff != "" {
+		for i, a := range p.Address {
+			if diff := gocmp.Diff(all[a].Causes, checked[i]); diff != "" {
 				t.Fatalf("%s:\n%s", a, diff)
 			}
 		}

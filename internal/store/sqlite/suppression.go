@@ -137,10 +137,10 @@ const checkTogether = 1000
 
 // CheckSuppressions implements suppression.Store. An erased address is found too. Half of many addresses are looked for beside
 // the others, in a snapshot of its own: what an address has is of one.
-func (s *Store) CheckSuppressions(ctx context.Context, c workspace.Caller, addresses []string) (map[string][]suppression.Cause, error) {
+func (s *Store) CheckSuppressions(ctx context.Context, c workspace.Caller, addresses []string) ([][]suppression.Cause, error) {
 	ws, err := s.workspace(ctx, c)
 	if err != nil || len(addresses) == 0 {
-		return map[string][]suppression.Cause{}, err
+		return nil, err
 	}
 	size := len(addresses)
 	if size >= checkTogether {
@@ -159,12 +159,8 @@ func (s *Store) CheckSuppressions(ctx context.Context, c workspace.Caller, addre
 			return err
 		})
 	}
-	err = g.Wait()
-	out := make(map[string][]suppression.Cause, len(addresses))
-	for i, of := range slices.Concat(causes...) {
-		if of != nil {
-			out[addresses[i]] = of
-		}
+	if err := g.Wait(); err != nil {
+		return nil, err
 	}
-	return out, err
+	return slices.Concat(causes...), nil
 }

@@ -225,7 +225,7 @@ func testHistorySuppresses(t *testing.T, s store.Store) {
 	}
 	check := func(what string, want ...suppression.Cause) {
 		t.Helper()
-		same(t, what, must(s.CheckSuppressions(ctx, c, []string{address}))(t)[address], want)
+		same(t, what, must(s.CheckSuppressions(ctx, c, []string{address}))(t)[0], want)
 		if listed := must(s.ListSuppressions(ctx, c, suppression.ListParams{Params: everything}))(t); len(want) > 0 {
 			same(t, what+": listed", listed, page.Of[suppression.Entry]{Total: 1, Items: []suppression.Entry{{Address: address, Causes: want,
 				Since: slices.MinFunc(want, func(a, b suppression.Cause) int { return a.OccurredAt.Compare(b.OccurredAt) }).OccurredAt, UpdatedAt: listed.Items[0].UpdatedAt}}})
@@ -255,9 +255,9 @@ func testHistorySuppresses(t *testing.T, s store.Store) {
 		t.Errorf("another cause is stamped %s, the one before %s", after, before)
 	}
 	change(func() { b.Address = "other@example.com" })
-	same(t, "another's bounce", must(s.CheckSuppressions(ctx, c, []string{b.Address}))(t)[b.Address], []suppression.Cause{ofHistory("7", at(200))})
+	same(t, "another's bounce", must(s.CheckSuppressions(ctx, c, []string{b.Address}))(t)[0], []suppression.Cause{ofHistory("7", at(200))})
 	change(func() { b.Address = address })
-	same(t, "and back", len(must(s.CheckSuppressions(ctx, c, []string{"other@example.com"}))(t)), 0)
+	same(t, "and back", len(must(s.CheckSuppressions(ctx, c, []string{"other@example.com"}))(t)[0]), 0)
 	put(t, s, c, bounce.Upserted{Inserted: 1}, bounce.Historical{ProviderEventID: "8", Address: address, OccurredAt: at(150), Class: bounce.Hard})
 
 	ok(t, s.Rewrite(ctx, c, func(tx ingest.WorkspaceTx) error { // as a replay that finds neither
