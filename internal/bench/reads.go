@@ -312,6 +312,6 @@ func (e *engine) memoryRow() {
 	e.add(r)
 }
 
-// cachesNote says what package sqlite sets (its openFile) and recipient.Cache.
+// cachesNote says what package sqlite sets (its openFile) and memo.Recipients.
 const cachesNote = "Caches at the most: 64 MiB of pages for the writer, 8 MiB for each of 6 readers, 8 MiB for the inbox's writer and 4 MiB for " +
 	"each of its 3 readers; 1 Mi recipients of about 50 bytes."

@@ -262,6 +262,7 @@ func (t *countTx) workspace(ctx context.Context, ws workspace.ID) (*workspaceTx,
 func (t *countTx) kept() {
 	for _, w := range t.byWorkspace {
 		t.s.recipients.Add(w.ws, w.found)
+		t.s.links.Add(w.ws, w.linkNums)
 	}
 }
 
@@ -272,7 +273,7 @@ type workspaceTx struct {
 	key   []byte                               // the workspace's identity key
 	found map[recipient.Hash]recipient.Ordinal // recipients that are not in the cache
 
-	linkNums  map[linkKey]int64
+	linkNums  map[linkKey]int64               // links that are not in the cache
 	ids       map[int64]campaign.ID           // see campaignIDs
 	recovered map[recoveredKey]map[int64]bool // see mayBeRecovered
 }

@@ -122,7 +122,7 @@ func (w *workspaceTx) links(ctx context.Context, events []event.Event) ([]int64,
 		}
 		k := linkKey{num, sha256.Sum256([]byte(e.Link.Key()))}
 		keys[i] = k
-		if w.linkNums[k] == 0 && !seen[k] {
+		if out[i] = w.linkNum(k); out[i] == 0 && !seen[k] {
 			seen[k], unknown = true, append(unknown, i)
 		}
 	}
@@ -134,9 +134,20 @@ func (w *workspaceTx) links(ctx context.Context, events []event.Event) ([]int64,
 		return nil, err
 	}
 	for i := range events {
-		out[i] = w.linkNums[keys[i]]
+		if out[i] == 0 {
+			out[i] = w.linkNums[keys[i]]
+		}
 	}
 	return out, nil
+}
+
+// linkNum is the number of a link that this transaction or one before it has found, or 0.
+func (w *workspaceTx) linkNum(k linkKey) int64 {
+	if num := w.linkNums[k]; num != 0 {
+		return num
+	}
+	num, _ := w.t.s.links.Get(w.ws, k)
+	return num
 }
 
 // linkArrays are the campaigns and keys of some links.

@@ -29,6 +29,7 @@ import (
 	"monterey/internal/provider"
 	"monterey/internal/recipient"
 	"monterey/internal/store"
+	"monterey/internal/store/memo"
 	"monterey/internal/task/jobs"
 	"monterey/internal/workspace"
 )
@@ -85,7 +86,8 @@ type Store struct {
 
 	inbox      *inbox
 	turns      turns
-	recipients *recipient.Cache
+	recipients *memo.Memo[recipient.Hash, recipient.Ordinal]
+	links      *memo.Memo[linkKey, int64]
 	packer     *delivery.Packer
 
 	mu             sync.Mutex
@@ -117,7 +119,8 @@ func OpenWith(ctx context.Context, opts Options) (*Store, error) {
 	}
 	s := &Store{now: opts.Now, times: usual, direct: cfg.ConnConfig.Copy(), nums: map[workspace.ID]workspaceRow{}, allNums: map[workspace.ID]workspaceRow{},
 		workspaceIDs: map[int64]workspace.ID{}, connectionIDs: map[int64]provider.ID{}, connectionNums: map[provider.ID]int64{},
-		epochNums: map[uint64]int64{}, epochs: map[int64]uint64{}, recipients: recipient.NewCache()}
+		epochNums: map[uint64]int64{}, epochs: map[int64]uint64{}, recipients: memo.New[recipient.Hash, recipient.Ordinal](memo.Recipients),
+		links: memo.New[linkKey, int64](memo.Links)}
 	if s.packer, err = delivery.NewPacker(); err != nil {
 		return nil, fmt.Errorf("postgres: open: %w", err)
 	}

@@ -166,6 +166,7 @@ func (t *countTx) workspace(ctx context.Context, ws workspace.ID) (*workspaceTx,
 func (t *countTx) kept() {
 	for _, w := range t.byWorkspace {
 		t.s.recipients.Add(w.ws, w.found)
+		t.s.links.Add(w.ws, w.linkNums)
 	}
 }
 
@@ -176,8 +177,8 @@ type workspaceTx struct {
 	key   []byte                               // the workspace's identity key
 	found map[recipient.Hash]recipient.Ordinal // recipients that are not in the cache
 
-	epochs   map[uint64]int64 // their numbers
-	linkNums map[linkKey]int64
+	epochs   map[uint64]int64      // their numbers
+	linkNums map[linkKey]int64     // links that are not in the cache
 	ids      map[int64]campaign.ID // see campaignIDs
 }
 

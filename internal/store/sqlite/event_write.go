@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"crypto/sha256"
 	"maps"
 	"math"
 	"slices"
@@ -133,16 +134,17 @@ func (w *workspaceTx) links(ctx context.Context, events []event.Event) ([]int64,
 		if err != nil {
 			return nil, err
 		}
-		k := linkKey{num, e.Link.Key()}
-		if out[i] = w.linkNums[k]; out[i] != 0 {
+		key := e.Link.Key()
+		k := linkKey{num, sha256.Sum256([]byte(key))}
+		if out[i] = w.linkNum(k); out[i] != 0 {
 			continue
 		}
 		err = w.each(ctx, func(r row) error { return r.Scan(&out[i]) },
-			"SELECT num FROM links WHERE workspace = ? AND campaign = ? AND key = ?", w.ws, num, k.key)
+			"SELECT num FROM links WHERE workspace = ? AND campaign = ? AND key = ?", w.ws, num, key)
 		if err == nil && out[i] == 0 {
 			if out[i], err = w.next(ctx, "link", 1); err == nil {
 				_, err = w.exec(ctx, "INSERT INTO links (workspace, num, campaign, key, link_id, url) VALUES (?, ?, ?, ?, ?, ?)",
-					w.ws, out[i], num, k.key, e.Link.ID, e.Link.URL)
+					w.ws, out[i], num, key, e.Link.ID, e.Link.URL)
 			}
 		}
 		if err != nil {
@@ -153,9 +155,19 @@ func (w *workspaceTx) links(ctx context.Context, events []event.Event) ([]int64,
 	return out, nil
 }
 
+// linkKey is a link of a campaign, by the hash of what tells it from others.
 type linkKey struct {
 	campaign int64
-	key      string
+	key      [sha256.Size]byte
+}
+
+// linkNum is the number of a link that this transaction or one before it has found, or 0.
+func (w *workspaceTx) linkNum(k linkKey) int64 {
+	if num := w.linkNums[k]; num != 0 {
+		return num
+	}
+	num, _ := w.t.s.links.Get(w.ws, k)
+	return num
 }
 
 // AddReports implements ingest.WorkspaceTx.

@@ -28,6 +28,7 @@ import (
 	"monterey/internal/fault"
 	"monterey/internal/provider"
 	"monterey/internal/recipient"
+	"monterey/internal/store/memo"
 	"monterey/internal/task/jobs"
 	"monterey/internal/workspace"
 )
@@ -70,7 +71,8 @@ type Store struct {
 	writer     *sql.DB // one connection
 	readers    *sql.DB
 	inbox      *inbox // nil unless opened by OpenInbox
-	recipients *recipient.Cache
+	recipients *memo.Memo[recipient.Hash, recipient.Ordinal]
+	links      *memo.Memo[linkKey, int64]
 	queue      *jobs.Queue[*sql.Tx]
 	packer     *delivery.Packer
 	importing  chan struct{}       // holds one while an import changes an account directory
@@ -98,7 +100,7 @@ type workspaceRow struct {
 // the inbox (see OpenInbox): commands work beside a running server.
 func Open(path string, now func() time.Time) (*Store, error) {
 	s := &Store{now: now, path: path, walLimit: walLimit, counting: countingShare, second: semaphore.NewWeighted(Readers / 2), nums: map[workspace.ID]workspaceRow{}, importing: make(chan struct{}, 1),
-		recipients:   recipient.NewCache(),
+		recipients: memo.New[recipient.Hash, recipient.Ordinal](memo.Recipients), links: memo.New[linkKey, int64](memo.Links),
 		workspaceIDs: map[int64]workspace.ID{}, connectionIDs: map[int64]provider.ID{}, connectionNums: map[provider.ID]int64{}}
 	var err error
 	if s.packer, err = delivery.NewPacker(); err != nil {

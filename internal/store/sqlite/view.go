@@ -16,6 +16,7 @@ import (
 	"monterey/internal/fault"
 	"monterey/internal/recipient"
 	"monterey/internal/rollup"
+	"monterey/internal/store/memo"
 	"monterey/internal/workspace"
 )
 
@@ -34,7 +35,7 @@ type view struct {
 	tx         *sql.Tx
 	ws         int64
 	now        time.Time
-	recipients *recipient.Cache
+	recipients *memo.Memo[recipient.Hash, recipient.Ordinal]
 	nums       map[campaign.ID]int64
 	stmts      map[string]*sql.Stmt // of this transaction; asking the connection for one costs too
 }
