@@ -53,12 +53,11 @@ var usual = timeouts{acquire: 5 * time.Second, end: 10 * time.Second, lock: 10 *
 // the server ends it, whether it waits for the next statement or is in the middle of an answer, and so frees its locks.
 const silentFor = 10 * time.Second
 
-// begins are how a transaction that writes begins, and one that reads: each in one message. Statements are short: compiling one,
-// because it names all partitions and seems dear, would cost more than it spares.
-func (t timeouts) begins() (write, read string) {
-	set := fmt.Sprintf("; SET LOCAL jit = off; SET LOCAL idle_in_transaction_session_timeout = %d; SET LOCAL tcp_user_timeout = %[1]d; SET LOCAL statement_timeout = %d; SET LOCAL lock_timeout = %d",
+// begin is how a transaction that writes begins, in one message. Statements are short: compiling one, because it names all
+// partitions and seems dear, would cost more than it spares.
+func (t timeouts) begin() string {
+	return fmt.Sprintf("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL jit = off; SET LOCAL idle_in_transaction_session_timeout = %d; SET LOCAL tcp_user_timeout = %[1]d; SET LOCAL statement_timeout = %d; SET LOCAL lock_timeout = %d",
 		t.silent.Milliseconds(), t.statement.Milliseconds(), t.lock.Milliseconds())
-	return "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE" + set, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" + set
 }
 
 // Options of a store. Only URL is needed.
@@ -223,22 +222,25 @@ func (s *Store) Ready(ctx context.Context) error {
 // write runs f in a transaction, of which nothing stays when f fails. f runs again after a deadlock and
 // when a month of events was missing, so it must begin anew with all that it keeps.
 func (s *Store) write(ctx context.Context, what string, f func(pgx.Tx) error) error {
-	begin, _ := s.times.begins()
-	return s.inTx(ctx, what, begin, f)
+	return s.inTx(ctx, what, s.times.begin(), f)
 }
 
-// read runs f on one snapshot.
+// read runs f on one snapshot, that of the first statement.
 func (s *Store) read(ctx context.Context, what string, f func(pgx.Tx) error) error {
-	_, begin := s.times.begins()
-	return s.inTx(ctx, what, begin, f)
+	return s.again(ctx, what, func() error { return s.tryRead(ctx, f) })
 }
 
 // tries is how often a transaction is run that may succeed the next time.
 const tries = 4
 
 func (s *Store) inTx(ctx context.Context, what, begin string, f func(pgx.Tx) error) error {
+	return s.again(ctx, what, func() error { return s.tryTx(ctx, begin, f) })
+}
+
+// again runs a transaction until it succeeds, or fails in a way that will not pass.
+func (s *Store) again(ctx context.Context, what string, once func() error) error {
 	for try := 1; ; try++ {
-		err := s.tryTx(ctx, begin, f)
+		err := once()
 		if try == tries {
 			return translate(what, err)
 		}
@@ -377,7 +379,7 @@ func fromMicros(us int64) time.Time {
 // lost marks an error that came with the loss of the connection; the driver's own errors do not all say so.
 func lost(conn *pgxpool.Conn, err error) error {
 	var server *pgconn.PgError
-	if err != nil && !errors.As(err, &server) && conn.Conn().IsClosed() {
+	if err != nil && conn != nil && !errors.As(err, &server) && conn.Conn().IsClosed() {
 		return errors.Join(errLost, err)
 	}
 	return err
