@@ -147,20 +147,18 @@ func (q *eventQuery) order(alias string) string {
 	return " ORDER BY " + column
 }
 
-// rowsSQL reads the rows of the page, and one more, of a single stream.
-func (q *eventQuery) rowsSQL() (text string, args []any) {
-	p := q.events()
-	text = "SELECT " + readColumns + " FROM " + p.from + eventAddress + " WHERE " + p.where.sql() + q.order("e")
-	return text + " LIMIT " + p.arg(q.Limit+1), p.args
-}
-
-func (q *eventQuery) rows(ctx context.Context) ([]event.Event, error) {
-	b := newEventBatch(q.Limit + 1)
-	text, args := q.rowsSQL()
-	if err := q.each(ctx, b.scan, text, args...); err != nil {
-		return nil, err
+// rowsSQL reads the rows of the page, and one more, behind the first skip. Of a single stream the rows themselves are in order;
+// else each is looked up by its key.
+func (q *eventQuery) rowsSQL(skip int) (text string, args []any) {
+	if skip == 0 && q.streams() == 1 {
+		p := q.events()
+		text = "SELECT " + readColumns + " FROM " + p.from + eventAddress + " WHERE " + p.where.sql() + q.order("e")
+		return text + " LIMIT " + p.arg(q.Limit+1), p.args
 	}
-	return b.events, b.resolve(ctx, q.view)
+	text, args = q.keysSQL(q.Limit+1, skip)
+	w := where{args: args}
+	return "SELECT " + readColumns + " FROM (" + text + ") n CROSS JOIN LATERAL (SELECT * FROM events WHERE workspace_id = " + w.arg(q.ws) +
+		" AND id = n.id AND id >= " + w.arg(q.First) + " AND id < " + w.arg(q.Last) + " OFFSET 0) e" + eventAddress + q.order("n"), w.args
 }
 
 // keys reads the next n keys behind the first skip.

@@ -23,7 +23,9 @@ func (s *Store) ListEvents(ctx context.Context, c workspace.Caller, p event.List
 		return out, err
 	}
 	err = s.read(ctx, "list events", func(tx pgx.Tx) error {
-		out, err = listEvents(ctx, newView(tx, ws.num, time.Time{}), ws.key, p)
+		v := newView(tx, ws.num, time.Time{})
+		v.still = true
+		out, err = listEvents(ctx, v, ws.key, p)
 		return err
 	})
 	return out, err
@@ -35,13 +37,16 @@ func listEvents(ctx context.Context, v *view, key []byte, p event.ListParams) (o
 	if err != nil {
 		return out, err
 	}
-	out.NewestUpdate = fromMicros(q.stamp)
-	if q.Nothing {
-		return out, nil
+	if !q.Nothing {
+		out.Items, out.Total, err = q.page(ctx)
 	}
-	if out.Items, out.Total, err = q.page(ctx); err != nil {
+	if err == nil {
+		err = q.send(ctx, &pgx.Batch{}) // where nothing was
+	}
+	if err != nil {
 		return out, err
 	}
+	out.NewestUpdate = fromMicros(q.stamp)
 	if len(out.Items) > p.Limit {
 		out.Items, out.More = out.Items[:p.Limit], true
 	}
@@ -66,36 +71,48 @@ type eventQuery struct {
 	nums      []int64       // of campaigns
 	ordinals  []int64       // nil = all
 	stamp     int64         // counters.stamp
+	waits     asked
 }
 
 func newEventQuery(ctx context.Context, v *view, key []byte, p event.ListParams) (*eventQuery, error) {
 	q := &eventQuery{view: v, Query: eventlist.New(p)}
-	if err := q.begin(ctx); err != nil {
-		return nil, err
-	}
-	if err := q.findCampaigns(ctx); err != nil {
-		return nil, err
-	}
-	if len(q.Address) == 0 {
+	q.begin()
+	if len(p.Campaigns) == 0 && len(p.Address) == 0 {
 		return q, nil
 	}
-	ordinals, err := v.ordinalsOf(ctx, key, q.Address)
-	slices.Sort(ordinals)
-	q.ordinals = slices.DeleteFunc(slices.Compact(ordinals), func(o int64) bool { return o == 0 })
-	q.Nothing = q.Nothing || len(q.ordinals) == 0
-	return q, err
+	var b pgx.Batch
+	if len(p.Campaigns) > 0 {
+		b.Queue("SELECT id, num FROM campaigns WHERE workspace_id = $1 AND id = ANY ($2::uuid[])", v.ws, p.Campaigns).Query(eachOf(v.scanNum))
+	}
+	var ordinals []int64
+	if len(p.Address) > 0 {
+		ordinals = v.askOrdinals(&b, key, p.Address)
+	}
+	if err := q.send(ctx, &b); err != nil {
+		return nil, err
+	}
+	q.findCampaigns()
+	if len(p.Address) > 0 {
+		q.ordinals = knownOrdinals(ordinals)
+		q.Nothing = q.Nothing || len(q.ordinals) == 0
+	}
+	return q, nil
 }
 
 // begin reads the stamp and says how statements are planned from here on. Planning for all partitions takes longer than most
 // pages do, so it is done once where one index is best whatever the values are: the planner finds it when it may not do without.
-func (q *eventQuery) begin(ctx context.Context) error {
+func (q *eventQuery) begin() {
 	mode, unordered := "force_custom_plan", "on"
 	if q.onePlan() {
 		mode, unordered = "force_generic_plan", "off"
 	}
-	return q.each(ctx, func(r row) error { return r.Scan(&q.stamp, nil) }, `SELECT stamp, set_config('plan_cache_mode', $2, true) ||
-		set_config('enable_seqscan', $3, true) || set_config('enable_bitmapscan', $3, true) FROM counters WHERE workspace_id = $1`, q.ws, mode, unordered)
+	q.waits.Queue(`SELECT stamp, set_config('plan_cache_mode', $2, true) ||
+		set_config('enable_seqscan', $3, true) || set_config('enable_bitmapscan', $3, true) FROM counters WHERE workspace_id = $1`, q.ws, mode, unordered).
+		Query(eachOf(func(r row) error { return r.Scan(&q.stamp, nil) }))
 }
+
+// send runs what waits and then b, all in one message.
+func (q *eventQuery) send(ctx context.Context, b *pgx.Batch) error { return q.waits.send(ctx, q.tx, b) }
 
 // onePlan says whether one plan is best for all lists of this form.
 func (q *eventQuery) onePlan() bool {
@@ -115,18 +132,14 @@ func (q *eventQuery) bounded() bool {
 	return q.First != event.ID{} || q.Last != event.ID{UUID: uuid.Max}
 }
 
-func (q *eventQuery) findCampaigns(ctx context.Context) error {
+// findCampaigns chooses those that are there, whose numbers are known.
+func (q *eventQuery) findCampaigns() {
 	for _, id := range q.ListParams.Campaigns {
-		num, ok, err := q.num(ctx, id)
-		if err != nil {
-			return err
-		}
-		if ok && num >= 0 && !slices.Contains(q.nums, num) {
+		if num, ok := q.view.nums[id]; ok && num >= 0 && !slices.Contains(q.nums, num) {
 			q.campaigns, q.nums = append(q.campaigns, id), append(q.nums, num)
 		}
 	}
 	q.Nothing = q.Nothing || len(q.ListParams.Campaigns) > 0 && len(q.nums) == 0
-	return nil
 }
 
 func int64s[T ~uint8 | ~uint32](of []T) []int64 {
@@ -139,31 +152,45 @@ func int64s[T ~uint8 | ~uint32](of []T) []int64 {
 
 // ordinalsOf are the recipients with these normalised addresses, 0 for one who is not known.
 func (v *view) ordinalsOf(ctx context.Context, key []byte, addresses []string) ([]int64, error) {
+	var b pgx.Batch
+	ordinals := v.askOrdinals(&b, key, addresses)
+	return ordinals, v.tx.SendBatch(ctx, &b).Close()
+}
+
+// askOrdinals is ordinalsOf in a batch, which fills them in.
+func (v *view) askOrdinals(b *pgx.Batch, key []byte, addresses []string) []int64 {
 	ordinals := make([]int64, len(addresses))
 	var i, o int64
-	return ordinals, v.each(ctx, func(r row) error {
+	b.Queue("SELECT n.i, r.ordinal FROM unnest($2::uuid[]) WITH ORDINALITY n (hash, i) JOIN recipients r ON r.workspace_id = $1 AND r.hash = n.hash",
+		v.ws, recipient.HashesOf(key, addresses)).Query(eachOf(func(r row) error {
 		err := r.Scan(&i, &o)
 		ordinals[i-1] = o
 		return err
-	}, "SELECT n.i, r.ordinal FROM unnest($2::uuid[]) WITH ORDINALITY n (hash, i) JOIN recipients r ON r.workspace_id = $1 AND r.hash = n.hash",
-		v.ws, recipient.HashesOf(key, addresses))
+	}))
+	return ordinals
 }
 
-// rolled is the Source and the campaign whose counts are those of the campaigns chosen.
-func (q *eventQuery) rolled() (rollup.Source, campaign.ID) {
+// knownOrdinals are ordinals without 0, sorted, each once.
+func knownOrdinals(ordinals []int64) []int64 {
+	slices.Sort(ordinals)
+	return slices.DeleteFunc(slices.Compact(ordinals), func(o int64) bool { return o == 0 })
+}
+
+// rolled is the Source and the campaign whose counts are those of the campaigns chosen, of which src has the rows.
+func (q *eventQuery) rolled(src rollup.Source) (rollup.Source, campaign.ID) {
 	switch len(q.campaigns) {
 	case 0:
-		return q.view, rollup.Workspace
+		return src, rollup.Workspace
 	case 1:
-		return q.view, q.campaigns[0]
+		return src, q.campaigns[0]
 	}
-	return rollup.Several(q.view, q.campaigns), rollup.Workspace
+	return rollup.Several(src, q.campaigns), rollup.Workspace
 }
 
 // total is the exact number of events chosen, where they are not collected anyway.
 func (q *eventQuery) total(ctx context.Context) (int64, error) {
 	if !q.Changes() {
-		src, c := q.rolled()
+		src, c := q.rolled(q.view)
 		return q.Total(ctx, src, c)
 	}
 	total, err := q.count(ctx, q.events())
@@ -178,16 +205,71 @@ func (q *eventQuery) total(ctx context.Context) (int64, error) {
 	return total + int64(len(gone)), err
 }
 
+// foreseeTotal reads with b the rows that total, and seeking, ask for.
+func (q *eventQuery) foreseeTotal(ctx context.Context, b *pgx.Batch) error {
+	var f foresight
+	src, c := q.rolled(&f)
+	if _, err := q.Total(ctx, src, c); err != nil || len(f.stretches) == 0 {
+		return err
+	}
+	campaigns, err := q.stretchNums(ctx, f.stretches) // all are known
+	q.foresee(b, campaigns, f.stretches)
+	return err
+}
+
 // page is the events of the page, and one more if there is more, and the exact total.
 func (q *eventQuery) page(ctx context.Context) (events []event.Event, total int64, err error) {
-	collected, err := q.collect(ctx)
+	if q.ordinals != nil || q.Changes() || q.ByUpdate() {
+		if err := q.send(ctx, &pgx.Batch{}); err != nil {
+			return nil, 0, err
+		}
+		collected, err := q.collect(ctx)
+		if err != nil {
+			return nil, 0, err
+		}
+		if collected != nil {
+			events, err = eventsOf(ctx, q.view, q.Cut(collected))
+			return events, int64(len(collected)), err
+		}
+	}
+	if q.Changes() {
+		return q.changed(ctx)
+	}
+	var b pgx.Batch
+	seeks := q.seeks()
+	if seeks || !q.NoTotal {
+		if err := q.foreseeTotal(ctx, &b); err != nil {
+			return nil, 0, err
+		}
+	}
+	if seeks {
+		if err := q.send(ctx, &b); err != nil {
+			return nil, 0, err
+		}
+		b = pgx.Batch{}
+	}
+	skip, err := q.narrow(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
-	if collected != nil {
-		events, err = eventsOf(ctx, q.view, q.Cut(collected))
-		return events, int64(len(collected)), err
+	read := newEventBatch(q.Limit + 1)
+	if !q.Empty() {
+		text, args := q.rowsSQL(skip)
+		b.Queue(text, args...).Query(eachOf(read.scan))
 	}
+	if err := q.send(ctx, &b); err != nil {
+		return nil, 0, err
+	}
+	if !q.NoTotal {
+		if total, err = q.total(ctx); err != nil {
+			return nil, 0, err
+		}
+	}
+	return read.events, total, read.resolve(ctx, q.view)
+}
+
+// changed is page where changes are asked for.
+func (q *eventQuery) changed(ctx context.Context) (events []event.Event, total int64, err error) {
 	if !q.NoTotal {
 		if total, err = q.total(ctx); err != nil {
 			return nil, 0, err
@@ -197,10 +279,6 @@ func (q *eventQuery) page(ctx context.Context) (events []event.Event, total int6
 	if err != nil || q.Empty() {
 		return []event.Event{}, total, err
 	}
-	if skip == 0 && q.streams() == 1 && !q.Changes() {
-		events, err = q.rows(ctx)
-		return events, total, err
-	}
 	keys, err := q.keys(ctx, q.Limit+1, skip)
 	if err != nil {
 		return nil, 0, err
@@ -209,9 +287,14 @@ func (q *eventQuery) page(ctx context.Context) (events []event.Event, total int6
 	return events, total, err
 }
 
+// seeks says whether where the page begins is looked for in the counts; no changes are asked for.
+func (q *eventQuery) seeks() bool {
+	return q.streams() > maxStreams || q.After == nil && q.Offset >= eventlist.SeekFrom && !q.ByUpdate()
+}
+
 // narrow moves the bounds to where the page begins, and says how many keys come before it from there.
 func (q *eventQuery) narrow(ctx context.Context) (skip int, err error) {
-	src, c := q.rolled()
+	src, c := q.rolled(q.view)
 	if q.streams() > maxStreams && !q.Changes() {
 		return q.NarrowAround(ctx, src, c)
 	}

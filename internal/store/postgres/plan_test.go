@@ -55,6 +55,9 @@ func (f *fixture) withQuery(p event.ListParams, fn func(pgx.Tx, *eventQuery)) {
 	err := f.read(context.Background(), "plan", func(tx pgx.Tx) error {
 		q, err := newEventQuery(context.Background(), newView(tx, f.ws, f.now()), f.key, p)
 		if err == nil {
+			err = q.send(context.Background(), &pgx.Batch{})
+		}
+		if err == nil {
 			fn(tx, q)
 		}
 		return err
@@ -120,7 +123,7 @@ func TestPlansOfLists(t *testing.T) {
 					text, args := q.keysSQL(11, 0)
 					checkPlan(t, plan(t, tx, text, args...), tt.keys...)
 					if tt.rows != nil {
-						text, args = q.rowsSQL()
+						text, args = q.rowsSQL(0)
 						checkPlan(t, plan(t, tx, text, args...), tt.rows...)
 					}
 				})
