@@ -259,10 +259,9 @@ func (h *histories) checkList(t *rapid.T, p bounce.ListParams) {
 			return
 		}
 		q.lately = false // as if so much had been updated that looking for it by time is better
-		total, err := q.total(context.Background())
-		got, perr := q.page(context.Background())
-		if from := min(p.Offset, len(want)); err != nil || perr != nil || total != int64(len(want)) || !gocmp.Equal(want[from:min(from+p.Limit+1, len(want))], withAccounts(want, got)) {
-			t.Fatalf("by time: %d rows, total %d, want %d of %d, errors %v, %v", len(got), total, min(len(want)-from, p.Limit+1), len(want), err, perr)
+		got, total, _, err := q.page(context.Background())
+		if from := min(p.Offset, len(want)); err != nil || !p.NoTotal && total != int64(len(want)) || !gocmp.Equal(want[from:min(from+p.Limit+1, len(want))], withAccounts(want, got)) {
+			t.Fatalf("by time: %d rows, total %d, want %d of %d, error %v", len(got), total, min(len(want)-from, p.Limit+1), len(want), err)
 		}
 	})
 	if at := p.Offset; at > 0 && at <= len(want) {
