@@ -25,7 +25,9 @@ func (s *Store) ListEvents(ctx context.Context, c workspace.Caller, p event.List
 	err = s.read(ctx, "list events", func(tx pgx.Tx) error {
 		v := newView(tx, ws.num, time.Time{})
 		v.still = true
+		s.campaignNums.fill(v, p.Campaigns)
 		out, err = listEvents(ctx, v, ws.key, p)
+		s.campaignNums.learn(v, p.Campaigns)
 		return err
 	})
 	return out, err
@@ -60,42 +62,35 @@ func listEvents(ctx context.Context, v *view, key []byte, p event.ListParams) (o
 //   - by time, everything: the primary key; of a type: events_by_type; of a campaign and a type: events_by_campaign; of several
 //     of them each for itself as far as the page reaches, then sorted (keysSQL);
 //   - by update: events_by_update;
-//   - of recipients, or of what was updated lately but by time: the keys chosen are collected and sorted (collect).
+//   - of recipients: events_by_recipient, sorted afterwards;
+//   - of what was updated lately but by time, and of the changes of recipients: the keys chosen are collected and sorted (collect).
 //
 // What no index holds (actor, class) is looked up in the rows. The bounds of the ids leave the partitions that hold them; these
 // are in the order of their ids, so that reading one after the other needs no sorting.
 type eventQuery struct {
 	*view
 	eventlist.Query
-	campaigns []campaign.ID // those that are there; nil = all
-	nums      []int64       // of campaigns
-	ordinals  []int64       // nil = all
-	stamp     int64         // counters.stamp
+	campaigns []campaign.ID    // those that are there; nil = all
+	nums      []int64          // of campaigns
+	hashes    []recipient.Hash // nil = all recipients
+	stamp     int64            // counters.stamp
 	waits     asked
 }
 
 func newEventQuery(ctx context.Context, v *view, key []byte, p event.ListParams) (*eventQuery, error) {
 	q := &eventQuery{view: v, Query: eventlist.New(p)}
 	q.begin()
-	if len(p.Campaigns) == 0 && len(p.Address) == 0 {
-		return q, nil
-	}
-	var b pgx.Batch
-	if len(p.Campaigns) > 0 {
-		b.Queue("SELECT id, num FROM campaigns WHERE workspace_id = $1 AND id = ANY ($2::uuid[])", v.ws, p.Campaigns).Query(eachOf(v.scanNum))
-	}
-	var ordinals []int64
 	if len(p.Address) > 0 {
-		ordinals = v.askOrdinals(&b, key, p.Address)
+		q.hashes = recipient.HashesOf(key, p.Address)
 	}
-	if err := q.send(ctx, &b); err != nil {
-		return nil, err
+	if slices.ContainsFunc(p.Campaigns, func(id campaign.ID) bool { _, ok := v.nums[id]; return !ok }) {
+		var b pgx.Batch
+		b.Queue("SELECT id, num FROM campaigns WHERE workspace_id = $1 AND id = ANY ($2::uuid[])", v.ws, p.Campaigns).Query(eachOf(v.scanNum))
+		if err := q.send(ctx, &b); err != nil {
+			return nil, err
+		}
 	}
 	q.findCampaigns()
-	if len(p.Address) > 0 {
-		q.ordinals = knownOrdinals(ordinals)
-		q.Nothing = q.Nothing || len(q.ordinals) == 0
-	}
 	return q, nil
 }
 
@@ -219,7 +214,7 @@ func (q *eventQuery) foreseeTotal(ctx context.Context, b *pgx.Batch) error {
 
 // page is the events of the page, and one more if there is more, and the exact total.
 func (q *eventQuery) page(ctx context.Context) (events []event.Event, total int64, err error) {
-	if q.ordinals != nil || q.Changes() || q.ByUpdate() {
+	if q.Changes() || q.ByUpdate() && q.hashes == nil {
 		if err := q.send(ctx, &pgx.Batch{}); err != nil {
 			return nil, 0, err
 		}
@@ -237,7 +232,11 @@ func (q *eventQuery) page(ctx context.Context) (events []event.Event, total int6
 	}
 	var b pgx.Batch
 	seeks := q.seeks()
-	if seeks || !q.NoTotal {
+	switch {
+	case q.hashes != nil && !q.NoTotal:
+		all := q.events()
+		askOne(&b, &total, all.sql("count(*)"), all.args...)
+	case q.hashes == nil && (seeks || !q.NoTotal):
 		if err := q.foreseeTotal(ctx, &b); err != nil {
 			return nil, 0, err
 		}
@@ -260,7 +259,7 @@ func (q *eventQuery) page(ctx context.Context) (events []event.Event, total int6
 	if err := q.send(ctx, &b); err != nil {
 		return nil, 0, err
 	}
-	if !q.NoTotal {
+	if q.hashes == nil && !q.NoTotal {
 		if total, err = q.total(ctx); err != nil {
 			return nil, 0, err
 		}
@@ -289,13 +288,19 @@ func (q *eventQuery) changed(ctx context.Context) (events []event.Event, total i
 
 // seeks says whether where the page begins is looked for in the counts; no changes are asked for.
 func (q *eventQuery) seeks() bool {
+	if q.hashes != nil {
+		return false
+	}
 	return q.streams() > maxStreams || q.After == nil && q.Offset >= eventlist.SeekFrom && !q.ByUpdate()
 }
 
 // narrow moves the bounds to where the page begins, and says how many keys come before it from there.
 func (q *eventQuery) narrow(ctx context.Context) (skip int, err error) {
 	src, c := q.rolled(q.view)
-	if q.streams() > maxStreams && !q.Changes() {
+	switch {
+	case q.hashes != nil && q.After == nil: // what comes before is among what is sorted
+		return q.Offset, nil
+	case q.hashes == nil && q.streams() > maxStreams && !q.Changes():
 		return q.NarrowAround(ctx, src, c)
 	}
 	return q.Narrow(ctx, src, c)

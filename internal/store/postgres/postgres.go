@@ -87,6 +87,8 @@ type Store struct {
 	recipients *recipient.Cache
 	packer     *delivery.Packer
 
+	campaignNums campaignNums
+
 	mu             sync.Mutex
 	nums           map[workspace.ID]workspaceRow // immutable facts of workspaces; filled as they are asked for
 	allNums        map[workspace.ID]workspaceRow // of deleted ones too
