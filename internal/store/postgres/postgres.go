@@ -229,7 +229,12 @@ func (s *Store) write(ctx context.Context, what string, f func(pgx.Tx) error) er
 
 // read runs f on one snapshot, that of the first statement.
 func (s *Store) read(ctx context.Context, what string, f func(pgx.Tx) error) error {
-	return s.again(ctx, what, func() error { return s.tryRead(ctx, f) })
+	return s.again(ctx, what, func() error { return s.tryRead(ctx, planEach, f) })
+}
+
+// readPlanned is read where the statements are best planned once for all values.
+func (s *Store) readPlanned(ctx context.Context, what string, f func(pgx.Tx) error) error {
+	return s.again(ctx, what, func() error { return s.tryRead(ctx, planOnce, f) })
 }
 
 // tries is how often a transaction is run that may succeed the next time.

@@ -22,22 +22,29 @@ const (
 
 // settingsSQL is what a transaction that reads is set to, by values that settings gives. It is what takes the snapshot.
 const settingsSQL = `SELECT set_config('jit', 'off', true), set_config('idle_in_transaction_session_timeout', $1, true), set_config('tcp_user_timeout', $1, true),
-	set_config('statement_timeout', $2, true), set_config('lock_timeout', $3, true)`
+	set_config('statement_timeout', $2, true), set_config('lock_timeout', $3, true), set_config('plan_cache_mode', $4, true)`
 
-func (t timeouts) settings() []any {
-	return []any{fmt.Sprint(t.silent.Milliseconds()), fmt.Sprint(t.statement.Milliseconds()), fmt.Sprint(t.lock.Milliseconds())}
+// How statements are planned: as PostgreSQL thinks best, or each once for all values.
+const (
+	planEach = "auto"
+	planOnce = "force_generic_plan"
+)
+
+func (t timeouts) settings(plans string) []any {
+	return []any{fmt.Sprint(t.silent.Milliseconds()), fmt.Sprint(t.statement.Milliseconds()), fmt.Sprint(t.lock.Milliseconds()), plans}
 }
 
 // reading is a transaction that reads one snapshot: that of its first statement.
 type reading struct {
 	pgx.Tx // nil until it has begun
 	s      *Store
+	plans  string
 	conn   *pgxpool.Conn
 }
 
 // tryRead runs f on one snapshot.
-func (s *Store) tryRead(ctx context.Context, f func(pgx.Tx) error) error {
-	r := &reading{s: s}
+func (s *Store) tryRead(ctx context.Context, plans string, f func(pgx.Tx) error) error {
+	r := &reading{s: s, plans: plans}
 	whole := false
 	defer func() { r.end(ctx, whole) }()
 	if err := f(r); err != nil {
@@ -67,7 +74,7 @@ func (r *reading) end(ctx context.Context, whole bool) {
 
 // first sends the first statements behind those that begin the transaction. The results are those of b alone.
 func (r *reading) first(ctx context.Context, b *pgx.Batch) (pgx.BatchResults, error) {
-	conn, results, err := r.s.send(ctx, beginSnapshot, b)
+	conn, results, err := r.s.send(ctx, beginSnapshot, r.plans, b)
 	if err == nil {
 		r.conn, r.Tx = conn, results.Tx()
 	}
@@ -75,13 +82,13 @@ func (r *reading) first(ctx context.Context, b *pgx.Batch) (pgx.BatchResults, er
 }
 
 // send sends statements behind those that begin a transaction. As begin, it tries several connections.
-func (s *Store) send(ctx context.Context, begin string, b *pgx.Batch) (*pgxpool.Conn, pgx.BatchResults, error) {
+func (s *Store) send(ctx context.Context, begin, plans string, b *pgx.Batch) (*pgxpool.Conn, pgx.BatchResults, error) {
 	for try := 1; ; try++ {
 		conn, err := s.acquire(ctx)
 		if err != nil {
 			return nil, nil, err
 		}
-		results := conn.SendBatch(ctx, behind(begin, s.times.settings(), b))
+		results := conn.SendBatch(ctx, behind(begin, s.times.settings(plans), b))
 		if _, err = results.Exec(); err == nil {
 			if _, err = results.Exec(); err == nil {
 				return conn, results, nil
@@ -214,7 +221,7 @@ func (s *Store) look(ctx context.Context, what string, ask func(*pgx.Batch)) err
 		var b pgx.Batch
 		ask(&b)
 		b.Queue("COMMIT")
-		conn, results, err := s.send(ctx, beginLook, &b)
+		conn, results, err := s.send(ctx, beginLook, planOnce, &b)
 		if err != nil {
 			return err
 		}

@@ -30,7 +30,7 @@ func (s *Store) Snapshot(ctx context.Context, c workspace.Caller, f func(rollup.
 	if s.now != nil {
 		now = s.now() // before the snapshot: what it does not hold happened later
 	}
-	return s.read(ctx, "snapshot", func(tx pgx.Tx) error {
+	return s.readPlanned(ctx, "snapshot", func(tx pgx.Tx) error {
 		v := newView(tx, ws.num, now)
 		v.still = true
 		return f(v)
