@@ -47,7 +47,8 @@ func accountList(ws int64, p account.ListParams) list[account.Entry] {
 	return l
 }
 
-const accountNumbersSQL = "SELECT address, number FROM accounts WHERE workspace_id = $1 AND address = ANY ($2)"
+// accountNumbersSQL is a join, since for a list whose length is not known when it is planned each account would be compared with each address.
+const accountNumbersSQL = "SELECT c.address, c.number FROM unnest($2::text[]) n (address) JOIN accounts c ON c.workspace_id = $1 AND c.address = n.address"
 
 // AccountNumbers implements account.Store.
 func (s *Store) AccountNumbers(ctx context.Context, c workspace.Caller, addresses []string) (map[string][]string, error) {

@@ -149,19 +149,44 @@ func int64s[T ~uint8 | ~uint32](of []T) []int64 {
 func (v *view) ordinalsOf(ctx context.Context, key []byte, addresses []string) ([]int64, error) {
 	var b pgx.Batch
 	ordinals := v.askOrdinals(&b, key, addresses)
+	if b.Len() == 0 {
+		return ordinals, nil
+	}
 	return ordinals, v.tx.SendBatch(ctx, &b).Close()
 }
 
-// askOrdinals is ordinalsOf in a batch, which fills them in.
+// askOrdinals is ordinalsOf in a batch, which fills in those that are not remembered.
 func (v *view) askOrdinals(b *pgx.Batch, key []byte, addresses []string) []int64 {
 	ordinals := make([]int64, len(addresses))
-	var i, o int64
+	var at []int // of those asked for
+	var hashes []recipient.Hash
+	for i, h := range recipient.HashesOf(key, addresses) {
+		o, ok := recipient.Ordinal(0), false
+		if v.recipients != nil {
+			o, ok = v.recipients.Get(v.ws, h)
+		}
+		if ordinals[i] = int64(o); !ok {
+			at, hashes = append(at, i), append(hashes, h)
+		}
+	}
+	if len(at) == 0 {
+		return ordinals
+	}
 	b.Queue("SELECT n.i, r.ordinal FROM unnest($2::uuid[]) WITH ORDINALITY n (hash, i) JOIN recipients r ON r.workspace_id = $1 AND r.hash = n.hash",
-		v.ws, recipient.HashesOf(key, addresses)).Query(eachOf(func(r row) error {
-		err := r.Scan(&i, &o)
-		ordinals[i-1] = o
-		return err
-	}))
+		v.ws, hashes).Query(func(rows pgx.Rows) error {
+		var i, o int64
+		found := map[recipient.Hash]recipient.Ordinal{}
+		for rows.Next() {
+			if err := rows.Scan(&i, &o); err != nil {
+				return err
+			}
+			ordinals[at[i-1]], found[hashes[i-1]] = o, recipient.Ordinal(o)
+		}
+		if v.recipients != nil {
+			v.recipients.Add(v.ws, found)
+		}
+		return rows.Err()
+	})
 	return ordinals
 }
 

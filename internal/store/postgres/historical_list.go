@@ -24,7 +24,9 @@ func (s *Store) ListBounces(ctx context.Context, c workspace.Caller, p bounce.Li
 		return out, err
 	}
 	err = s.read(ctx, "list bounces", func(tx pgx.Tx) error {
-		out, err = listBounces(ctx, newView(tx, ws.num, time.Time{}), ws.key, p)
+		v := newView(tx, ws.num, time.Time{})
+		v.recipients = s.recipients
+		out, err = listBounces(ctx, v, ws.key, p)
 		return err
 	})
 	return out, err
@@ -218,7 +220,8 @@ func (q *bounceQuery) compare(a, b bounce.Historical) int {
 func (q *bounceQuery) page(ctx context.Context) (rows []bounce.Historical, total int64, someAccounts bool, err error) {
 	var b pgx.Batch
 	var parts [3]int64
-	if !q.NoTotal {
+	counted := q.collected() && !q.NoTotal && q.After == nil // the rows tell how many there are
+	if !q.NoTotal && !counted {
 		q.askTotal(&b, &parts)
 	}
 	skip := q.Offset
@@ -239,8 +242,18 @@ func (q *bounceQuery) page(ctx context.Context) (rows []bounce.Historical, total
 	}
 	var some int64
 	askOne(&b, &some, "SELECT 1 FROM accounts WHERE workspace_id = $1 LIMIT 1", q.ws)
-	err = q.send(ctx, &b)
+	if err = q.send(ctx, &b); err != nil {
+		return nil, 0, false, err
+	}
 	slices.SortFunc(read.rows, q.compare) // they come so, nearly always, but a join promises nothing
+	switch {
+	case counted && len(read.rows) > 0:
+		return read.rows, read.found, some > 0, nil
+	case counted && skip > 0: // the page is behind the last of them
+		b = pgx.Batch{}
+		q.askTotal(&b, &parts)
+		err = q.send(ctx, &b)
+	}
 	return read.rows, parts[0] + parts[1] + parts[2], some > 0, err
 }
 
@@ -295,8 +308,8 @@ func (q *bounceQuery) where(w *where, classes []int64) {
 	}
 }
 
-// places reads the places of the next n rows behind the first skip.
-func (q *bounceQuery) places(n, skip int) (text string, args []any) {
+// places reads the places of the next n rows behind the first skip. What is collected first stands before that, as found.
+func (q *bounceQuery) places(n, skip int) (found, text string, args []any) {
 	columns := "b.occurred_at, b.id"
 	if q.byUpdate() { // not every index has it
 		columns += ", b.updated_at"
@@ -321,10 +334,10 @@ func (q *bounceQuery) places(n, skip int) (text string, args []any) {
 		text, args = text+part, w.args
 	}
 	if q.collected() {
-		text = "WITH found AS MATERIALIZED (" + text + ") SELECT * FROM found"
+		found, text = "WITH found AS MATERIALIZED ("+text+") ", "SELECT * FROM found"
 	}
 	w := where{args: args}
-	return text + q.order("") + " LIMIT " + w.arg(n) + " OFFSET " + w.arg(skip), w.args
+	return found, text + q.order("") + " LIMIT " + w.arg(n) + " OFFSET " + w.arg(skip), w.args
 }
 
 func (q *bounceQuery) order(of string) string {
@@ -338,8 +351,8 @@ func (q *bounceQuery) order(of string) string {
 	return " ORDER BY " + of + "occurred_at" + direction + ", " + of + "id" + direction
 }
 
-// bounceColumns are what bounceBatch reads, of bounces b and addresses a.
-const bounceColumns = "b.occurred_at, b.id, b.provider, b.provider_event_id, b.ordinal, b.class, b.updated_at, b.reason, b.facts, coalesce(a.address, '')"
+// bounceColumns are what bounceBatch reads, of bounces b and addresses a; how many were found comes last.
+const bounceColumns = "b.occurred_at, b.id, b.provider, b.provider_event_id, b.ordinal, b.class, b.updated_at, b.reason, b.facts, coalesce(a.address, ''), "
 
 const bounceAddress = " LEFT JOIN addresses a ON a.workspace_id = b.workspace_id AND a.ordinal = b.ordinal"
 
@@ -348,17 +361,22 @@ func (q *bounceQuery) rowsSQL(skip int) (text string, args []any) {
 	if !q.collected() && !q.streams() && skip == 0 { // the rows themselves are in order
 		var w where
 		q.where(&w, q.classes)
-		return "SELECT " + bounceColumns + " FROM historical_bounces b" + bounceAddress + " WHERE " + w.sql() + q.order("b.") + " LIMIT " + w.arg(q.Limit+1), w.args
+		return "SELECT " + bounceColumns + "0::bigint FROM historical_bounces b" + bounceAddress + " WHERE " + w.sql() + q.order("b.") + " LIMIT " + w.arg(q.Limit+1), w.args
 	}
-	text, args = q.places(q.Limit+1, skip)
+	count := "0::bigint"
+	found, text, args := q.places(q.Limit+1, skip)
+	if found != "" {
+		count = "(SELECT count(*) FROM found)"
+	}
 	w := where{args: args}
-	return "SELECT " + bounceColumns + " FROM (" + text + ") k JOIN historical_bounces b ON b.workspace_id = " + w.arg(q.ws) +
+	return found + "SELECT " + bounceColumns + count + " FROM (" + text + ") k JOIN historical_bounces b ON b.workspace_id = " + w.arg(q.ws) +
 		" AND b.occurred_at = k.occurred_at AND b.id = k.id" + bounceAddress, w.args
 }
 
 // bounceBatch reads rows of historical bounces.
 type bounceBatch struct {
 	rows  []bounce.Historical
+	found int64 // of what was collected
 	known bounce.FactsReader
 
 	// One row is scanned into these, the same for every row: new variables would cost an allocation each.
@@ -371,7 +389,7 @@ type bounceBatch struct {
 
 func newBounceBatch(n int) *bounceBatch {
 	b := &bounceBatch{rows: make([]bounce.Historical, 0, n), known: bounce.FactsReader{}}
-	b.dest = []any{&b.occurred, &b.h.ID, &b.provider, &b.h.ProviderEventID, &b.h.Recipient, &b.h.Class, &b.updated, &b.reason, &b.facts, &b.h.Address}
+	b.dest = []any{&b.occurred, &b.h.ID, &b.provider, &b.h.ProviderEventID, &b.h.Recipient, &b.h.Class, &b.updated, &b.reason, &b.facts, &b.h.Address, &b.found}
 	return b
 }
 

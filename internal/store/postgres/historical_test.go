@@ -431,8 +431,8 @@ func TestPlansOfHistory(t *testing.T) {
 				p.Order = bounce.NewestFirst
 			}
 			h.withBounceQuery(t, p, func(tx pgx.Tx, q *bounceQuery) {
-				text, args := q.places(10, 3)
-				got := explain(t, tx, text, args...)
+				found, text, args := q.places(10, 3)
+				got := explain(t, tx, found+text, args...)
 				if !strings.Contains(got, tt.want+" ") || strings.Contains(got, "Seq Scan") || !tt.sorts && strings.Contains(got, "Sort Key") && !strings.Contains(got, "Merge Append") {
 					t.Errorf("places of %s, descending %v:\n%s", name, desc, got)
 				}

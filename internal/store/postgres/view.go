@@ -45,6 +45,8 @@ type view struct {
 	nums  map[campaign.ID]int64
 	still bool // nothing changes while the view is used: what will be asked may be read before
 	ahead ahead
+
+	recipients *recipient.Cache // of those whose ordinals are known; nil = none
 }
 
 func newView(tx pgx.Tx, ws int64, now time.Time) *view {
