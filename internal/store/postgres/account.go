@@ -64,15 +64,18 @@ func (s *Store) AccountNumbers(ctx context.Context, c workspace.Caller, addresse
 	return out, err
 }
 
-// accountNumbers are the accounts that hold each address, sorted; addresses that none holds are absent.
+// accountNumbers are the accounts that hold each address, sorted; addresses that none holds are absent. It is the last that a read
+// asks.
 func (v *view) accountNumbers(ctx context.Context, addresses []string) (map[string][]string, error) {
 	out := map[string][]string{}
-	err := v.each(ctx, func(r row) error {
+	var b pgx.Batch
+	b.Queue(accountNumbersSQL, v.ws, addresses).Query(eachOf(func(r row) error {
 		var address, number string
 		err := r.Scan(&address, &number)
 		out[address] = append(out[address], number)
 		return err
-	}, accountNumbersSQL, v.ws, addresses)
+	}))
+	err := sendLast(ctx, v.tx, &b)
 	for _, numbers := range out {
 		slices.Sort(numbers)
 	}

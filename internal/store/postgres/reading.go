@@ -11,8 +11,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Most of what a short read takes is waiting for messages, so that none is spent on its transaction: it begins in the message of
-// its first statements, and nobody waits for its end. What is asked with look is one message altogether.
+// Most of what a short read takes is waiting for messages, so that few are spent on its transaction: it begins in the message of
+// its first statements, and may end in that of the last. What is asked with look is one message altogether. Not to wait for the end
+// was tried: who asks next then finds the connection taken, and plans all statements anew on another.
 
 // How a transaction begins that sees one snapshot, and one whose every statement sees what is there.
 const (
@@ -40,7 +41,11 @@ type reading struct {
 	s      *Store
 	plans  string
 	conn   *pgxpool.Conn
+	over   bool // it has ended
 }
+
+// errOver is a mistake in this package.
+var errOver = errors.New("postgres: asked after the last statements of a read")
 
 // tryRead runs f on one snapshot.
 func (s *Store) tryRead(ctx context.Context, plans string, f func(pgx.Tx) error) error {
@@ -59,17 +64,29 @@ func (r *reading) end(ctx context.Context, whole bool) {
 	if r.conn == nil {
 		return
 	}
-	end := func(how func(context.Context) error) {
-		defer r.conn.Release()
-		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.s.times.end)
-		defer cancel()
-		_ = how(ending) // what fails here closes the connection, which ends the transaction too
-	}
-	if whole {
-		go end(r.Commit)
+	defer r.conn.Release()
+	if r.over {
 		return
 	}
-	end(r.Rollback)
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.s.times.end)
+	defer cancel()
+	end := r.Rollback
+	if whole {
+		end = r.Commit
+	}
+	_ = end(ending) // what fails here closes the connection, which ends the transaction too
+}
+
+// sendLast runs the last statements of a read, which end it. In any other transaction it just runs them.
+func sendLast(ctx context.Context, tx pgx.Tx, b *pgx.Batch) error {
+	r, ok := tx.(*reading)
+	if !ok {
+		return tx.SendBatch(ctx, b).Close()
+	}
+	b.Queue("COMMIT")
+	err := r.SendBatch(ctx, b).Close()
+	r.over = err == nil
+	return err
 }
 
 // first sends the first statements behind those that begin the transaction. The results are those of b alone.
@@ -118,6 +135,9 @@ func behind(begin string, settings []any, b *pgx.Batch) *pgx.Batch {
 
 // Query implements pgx.Tx.
 func (r *reading) Query(ctx context.Context, text string, args ...any) (pgx.Rows, error) {
+	if r.over {
+		return nil, errOver
+	}
 	if r.Tx != nil {
 		return r.Tx.Query(ctx, text, args...)
 	}
@@ -133,7 +153,7 @@ func (r *reading) Query(ctx context.Context, text string, args ...any) (pgx.Rows
 
 // QueryRow implements pgx.Tx.
 func (r *reading) QueryRow(ctx context.Context, text string, args ...any) pgx.Row {
-	if r.Tx != nil {
+	if r.Tx != nil && !r.over {
 		return r.Tx.QueryRow(ctx, text, args...)
 	}
 	rows, err := r.Query(ctx, text, args...)
@@ -142,6 +162,9 @@ func (r *reading) QueryRow(ctx context.Context, text string, args ...any) pgx.Ro
 
 // SendBatch implements pgx.Tx.
 func (r *reading) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
+	if r.over {
+		return pgx.FailedBatchResults(b, errOver)
+	}
 	if r.Tx != nil {
 		return r.Tx.SendBatch(ctx, b)
 	}
@@ -154,6 +177,9 @@ func (r *reading) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults 
 
 // Exec implements pgx.Tx.
 func (r *reading) Exec(ctx context.Context, text string, args ...any) (pgconn.CommandTag, error) {
+	if r.over {
+		return pgconn.CommandTag{}, errOver
+	}
 	if r.Tx != nil {
 		return r.Tx.Exec(ctx, text, args...)
 	}

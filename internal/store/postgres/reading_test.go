@@ -28,9 +28,7 @@ type messages struct {
 func (m *messages) add(text string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if text != "commit" { // nobody waits for it
-		m.sent = append(m.sent, text)
-	}
+	m.sent = append(m.sent, text)
 }
 
 func (m *messages) TraceQueryStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceQueryStartData) context.Context {
@@ -110,7 +108,7 @@ func TestMessages(t *testing.T) {
 				_, err := rollup.One(ctx, v, one, rollup.Range{}, fixtureStart)
 				return err
 			})
-		}, 2},
+		}, 3},
 		{"events", list(event.ListParams{}), 2},
 		{"events of a campaign", list(event.ListParams{Filter: event.Filter{Campaigns: []campaign.ID{one}}}), 2},
 		{"events of a recipient", list(event.ListParams{Filter: event.Filter{Address: f.addresses[:1]}}), 2},
@@ -222,7 +220,44 @@ func TestReadingBegins(t *testing.T) {
 	if err := look("DELETE FROM counters RETURNING stamp"); err == nil {
 		t.Error("a look that writes succeeds")
 	}
-	for range Conns { // so that all reads have ended, for which nobody waits
+	err := s.read(t.Context(), "ended", func(tx pgx.Tx) error {
+		var b pgx.Batch
+		var n int64
+		askOne(&b, &n, stamps)
+		if err := sendLast(t.Context(), tx, &b); err != nil || n != 6 {
+			t.Errorf("the last statement: %d, %v", n, err)
+		}
+		for what, later := range map[string]error{
+			"a statement": statement(t, stamps)(tx),
+			"a row":       tx.QueryRow(t.Context(), stamps).Scan(&n),
+			"a batch":     tx.SendBatch(t.Context(), &b).Close(),
+		} {
+			if !errors.Is(later, errOver) {
+				t.Errorf("%s after the last: %v", what, later)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	err = s.write(t.Context(), "goes on", func(tx pgx.Tx) error {
+		var b pgx.Batch
+		b.Queue("UPDATE counters SET stamp = 9")
+		if err := sendLast(t.Context(), tx, &b); err != nil {
+			return err
+		}
+		return errors.Join(statement(t, "SELECT 1")(tx), errOver)
+	})
+	if got := s.read(t.Context(), "undone", func(tx pgx.Tx) error {
+		if n := stamp(tx); n != 11 {
+			t.Errorf("a write that failed after that left %d", n)
+		}
+		return nil
+	}); !errors.Is(err, errOver) || got != nil {
+		t.Error(err, got)
+	}
+	for range Conns {
 		conn, err := s.pool.Acquire(t.Context())
 		if err != nil {
 			t.Fatal(err)
