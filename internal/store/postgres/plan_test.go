@@ -144,6 +144,17 @@ func TestPlansOfLists(t *testing.T) {
 			checkPlan(t, plan(t, tx, text, args...), generic, "Index Only Scan Backward", "_campaign_type_id_ordinal_idx", "(campaign = c.num) AND (type = t.type) AND (id >= $3)")
 		})
 	})
+	t.Run("deep page", func(t *testing.T) {
+		f.withQuery(event.ListParams{Limit: 10}, func(tx pgx.Tx, q *eventQuery) {
+			for _, eager := range []string{"parallel_setup_cost", "parallel_tuple_cost", "min_parallel_index_scan_size", "min_parallel_table_scan_size"} {
+				f.exec(tx, "SET LOCAL "+eager+" = 0") // as a large table makes the planner, who does not know how little is asked for
+			}
+			text, args := q.rowsSQL(20)
+			if got := plan(t, tx, text, args...); strings.Contains(got, "Gather") || strings.Contains(got, "Sort") || !strings.Contains(got, generic) {
+				t.Errorf("the plan:\n%s", got)
+			}
+		})
+	})
 	t.Run("recipient", func(t *testing.T) {
 		f.withQuery(event.ListParams{Filter: event.Filter{Address: f.addresses[:1], From: from, To: to}, Limit: 10}, func(tx pgx.Tx, q *eventQuery) {
 			all := q.events()
