@@ -76,8 +76,9 @@ func (v *view) accountNumbers(ctx context.Context, addresses []string) (map[stri
 		return err
 	}))
 	err := sendLast(ctx, v.tx, &b)
-	for _, numbers := range out {
+	for address, numbers := range out {
 		slices.Sort(numbers)
+		out[address] = slices.Compact(numbers) // an address may be asked for twice
 	}
 	return out, err
 }

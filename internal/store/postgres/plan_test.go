@@ -146,11 +146,12 @@ func TestPlansOfLists(t *testing.T) {
 	})
 	t.Run("deep page", func(t *testing.T) {
 		f.withQuery(event.ListParams{Limit: 10}, func(tx pgx.Tx, q *eventQuery) {
-			for _, eager := range []string{"parallel_setup_cost", "parallel_tuple_cost", "min_parallel_index_scan_size", "min_parallel_table_scan_size"} {
-				f.exec(tx, "SET LOCAL "+eager+" = 0") // as a large table makes the planner, who does not know how little is asked for
+			var workers string // which would read the whole of a large table, and sort it
+			if err := tx.QueryRow(t.Context(), "SELECT current_setting('max_parallel_workers_per_gather')").Scan(&workers); err != nil || workers != "0" {
+				t.Errorf("%s workers, error %v", workers, err)
 			}
 			text, args := q.rowsSQL(20)
-			if got := plan(t, tx, text, args...); strings.Contains(got, "Gather") || strings.Contains(got, "Sort") || !strings.Contains(got, generic) {
+			if got := plan(t, tx, text, args...); strings.Contains(got, "Sort") || !strings.Contains(got, "id >= $2") {
 				t.Errorf("the plan:\n%s", got)
 			}
 		})

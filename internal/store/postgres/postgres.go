@@ -1,8 +1,9 @@
 // Package postgres keeps everything in a PostgreSQL database, which any number of processes share. Its files and functions are
 // named as those of package sqlite: directory, members, keys, connection, campaign and run for what people set up; inbox, count,
 // event_write, rollup_write and delivery_write for counting; view, event and delivery for what is read. Here are connections and
-// transactions; migrate.go makes the schema, partition.go the months of events, fault.go says what an error is, uuid.go how ids
-// go over the wire, list.go and view.go what queries share.
+// transactions that write, in reading.go those that read, and in ahead.go what they read before it is asked for; migrate.go makes the
+// schema, partition.go the months of events, fault.go says what an error is, uuid.go how ids go over the wire, list.go and view.go
+// what queries share.
 //
 // Nothing is kept in a session, so that PgBouncer may pool transactions: settings are local to a transaction, locks end with it,
 // batches go in arrays, and there are no temporary tables. A transaction that writes is READ COMMITTED and locks what it must not
