@@ -97,12 +97,13 @@ func newEventQuery(ctx context.Context, v *view, key []byte, p event.ListParams)
 // begin reads the stamp and says how statements are planned from here on. Planning for all partitions takes longer than most
 // pages do, so it is done once where one index is best whatever the values are: the planner finds it when it may not do without.
 func (q *eventQuery) begin() {
-	mode, unordered, workers := "force_custom_plan", "on", "2"
+	mode, unordered := "force_custom_plan", "on"
+	var workers *string // nil = as many as the server is set to
 	if q.onePlan() {
-		mode, unordered, workers = "force_generic_plan", "off", "0"
+		mode, unordered, workers = "force_generic_plan", "off", new("0")
 	}
 	q.waits.Queue(`SELECT stamp, set_config('plan_cache_mode', $2, true) || set_config('enable_seqscan', $3, true) || set_config('enable_bitmapscan', $3, true) ||
-		set_config('max_parallel_workers_per_gather', $4, true) FROM counters WHERE workspace_id = $1`, q.ws, mode, unordered, workers).
+		set_config('max_parallel_workers_per_gather', coalesce($4, current_setting('max_parallel_workers_per_gather')), true) FROM counters WHERE workspace_id = $1`, q.ws, mode, unordered, workers).
 		Query(eachOf(func(r row) error { return r.Scan(&q.stamp, nil) }))
 }
 
