@@ -78,9 +78,12 @@ func (a *api) listBounces(ctx context.Context, c call, in *struct {
 	Email          addressList                           `query:"email" doc:"The same as recipient_email"`
 	CampaignID     idList                                `query:"campaign_id"`
 	BounceType     enumList[bounce.Class, bounceClasses] `query:"bounce_type" example:"hard"`
-}) (changesWire[bounceWire], error) {
+}) (out changesWire[bounceWire], err error) {
 	f := event.Filter{Types: []event.Type{event.Bounce}, Address: slices.Concat(in.RecipientEmail, in.Email),
-		Campaigns: idsAs[campaign.ID](in.CampaignID), Classes: in.BounceType, From: in.from, To: in.to, UpdatedFrom: in.updatedFrom()}
+		Campaigns: idsAs[campaign.ID](in.CampaignID), Classes: in.BounceType, From: in.from, To: in.to}
+	if f.UpdatedFrom, err = in.updatedFrom(); err != nil {
+		return out, err
+	}
 	return listChanges(ctx, a, c, f, &in.CursorParams, wireBounce)
 }
 

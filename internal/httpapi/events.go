@@ -119,11 +119,15 @@ type ChangeParams struct {
 	UpdatedFrom moment `query:"updated_from" doc:"Only what changed then or later, also what was taken back" example:"2026-01-31T09:30:00Z"`
 }
 
-func (p *ChangeParams) updatedFrom() time.Time {
-	if !p.UpdatedFrom.given() {
-		return time.Time{}
+func (p *ChangeParams) updatedFrom() (time.Time, error) {
+	if !p.UpdatedFrom.needsZone() {
+		return p.UpdatedFrom.exact, nil
 	}
-	return p.UpdatedFrom.start(p.loc)
+	zone, err := p.zone()
+	if err != nil {
+		return time.Time{}, err
+	}
+	return p.UpdatedFrom.start(zone), nil
 }
 
 // EventFilter are the filters of events.
@@ -137,7 +141,10 @@ type EventFilter struct {
 }
 
 func (a *api) eventFilter(ctx context.Context, c call, in *EventFilter) (f event.Filter, err error) {
-	f = event.Filter{Types: in.EventType, Address: in.RecipientEmail, Actor: in.Actor, From: in.from, To: in.to, UpdatedFrom: in.updatedFrom()}
+	f = event.Filter{Types: in.EventType, Address: in.RecipientEmail, Actor: in.Actor, From: in.from, To: in.to}
+	if f.UpdatedFrom, err = in.updatedFrom(); err != nil {
+		return f, err
+	}
 	f.Campaigns, err = a.campaignsOf(ctx, c.Caller, in.CampaignID, in.ProviderCampaignID)
 	return f, err
 }

@@ -105,10 +105,11 @@ func testAPI(t *testing.T, cfg Config) http.Handler {
 	}
 	a := newAPI(cfg)
 	handle(a, operation{ID: "tThings", Method: "GET", Path: "/t-things/", Rule: viewer}, func(_ context.Context, c call, in *thingsInput) (thingsAnswer, error) {
-		out := thingsAnswer{ListOf: newList(in.params(), page.Of[string]{}, strings.ToUpper), RangeWire: in.resolved(), Zone: in.loc.String()}
+		zone, err := in.zone()
+		out := thingsAnswer{ListOf: newList(in.params(), page.Of[string]{}, strings.ToUpper), RangeWire: in.resolved(), Zone: zone.String()}
 		out.Types, out.Emails = names(in.Types), in.Emails
 		out.NextCursor = in.next(c.Workspace().UUID, time.Unix(7, 8))
-		return out, nil
+		return out, err
 	})
 	handle(a, operation{ID: "tCreate", Method: "POST", Path: "/t-things/", Rule: editor, Status: 201}, func(_ context.Context, _ call, in *thingBody) (any, error) {
 		return map[string]any{"name": in.Body.Name, "count": in.Body.Count, "tags": in.Body.Tags, "on": in.Body.On}, nil

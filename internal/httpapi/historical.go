@@ -61,7 +61,7 @@ type OccurredParams struct {
 }
 
 func (p *OccurredParams) check(e env) ([]fault.Field, error) {
-	loc, bad, err := zoneParam(p.Timezone, e)
+	loc, bad, err := zoneParam(p.Timezone, e, p.OccurredAfter, p.OccurredBefore, p.UpdatedFrom)
 	if err != nil {
 		return nil, err
 	}

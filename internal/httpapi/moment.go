@@ -76,6 +76,9 @@ func parseMoment(s string) (moment, error) {
 
 func (m moment) given() bool { return !m.wall.IsZero() || !m.exact.IsZero() || m.day }
 
+// needsZone says whether it means a time only together with a zone.
+func (m moment) needsZone() bool { return m.given() && m.exact.IsZero() }
+
 // start is the moment's first instant in the zone, in UTC; lastTime at most.
 func (m moment) start(loc *time.Location) time.Time {
 	if !m.exact.IsZero() {

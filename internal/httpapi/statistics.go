@@ -133,7 +133,11 @@ func (a *api) timeSeries(ctx context.Context, c call, in *struct {
 	WeekStart   oneOf[weekStarts]    `query:"week_start" doc:"Default monday" example:"monday"`
 	RangeParams
 }) (rollup.Series, error) {
-	p := rollup.SeriesParams{Range: in.asRange(), Granularity: rollup.ByDay, Zone: in.loc, WeekStart: rollup.Monday}
+	zone, err := in.zone()
+	if err != nil {
+		return rollup.Series{}, err
+	}
+	p := rollup.SeriesParams{Range: in.asRange(), Granularity: rollup.ByDay, Zone: zone, WeekStart: rollup.Monday}
 	if in.Granularity != "" {
 		p.Granularity = rollup.Granularity(in.Granularity)
 	}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -14,12 +15,14 @@ type RangeParams struct {
 	DateTo   moment `query:"date_to" doc:"End of the range, excluded; but a plain date includes its day" example:"2026-01-31"`
 	Timezone string `query:"timezone" doc:"IANA time zone of dates and of times without a zone; default the workspace's" example:"Europe/Paris"`
 
-	from, to time.Time // resolved, in UTC; zero = open
-	loc      *time.Location
+	from, to time.Time      // resolved, in UTC; zero = open
+	loc      *time.Location // nil = was not needed
+	own      func() (*time.Location, error)
 }
 
 func (p *RangeParams) check(e env) (bad []fault.Field, err error) {
-	if p.loc, bad, err = zoneParam(p.Timezone, e); err != nil {
+	p.own = e.zone
+	if p.loc, bad, err = zoneParam(p.Timezone, e, p.DateFrom, p.DateTo); err != nil {
 		return nil, err
 	}
 	if p.DateFrom.given() {
@@ -37,9 +40,21 @@ func (p *RangeParams) check(e env) (bad []fault.Field, err error) {
 	return bad, nil
 }
 
-// zoneParam is the zone named by the parameter timezone, or else the workspace's. A blank is a "+" that was not encoded.
-func zoneParam(name string, e env) (*time.Location, []fault.Field, error) {
+// zone is what the times of the range are in, whether it has any or not.
+func (p *RangeParams) zone() (*time.Location, error) {
+	if p.loc != nil {
+		return p.loc, nil
+	}
+	return p.own()
+}
+
+// zoneParam is the zone named by the parameter timezone, or else the workspace's, which is read only where a moment needs it: nil
+// where none does. A blank is a "+" that was not encoded.
+func zoneParam(name string, e env, of ...moment) (*time.Location, []fault.Field, error) {
 	if name == "" {
+		if !slices.ContainsFunc(of, moment.needsZone) {
+			return nil, nil, nil
+		}
 		loc, err := e.zone()
 		return loc, nil, err
 	}

@@ -1,4 +1,4 @@
-// Package memo remembers what never changes in a database: the numbers of recipients and of links.
+// Package memo remembers what never changes in a database: the numbers of recipients, links and campaigns.
 package memo
 
 import "sync"
@@ -44,8 +44,9 @@ func (m *Memo[K, V]) Add(workspace int64, found map[K]V) {
 	}
 }
 
-// Recipients and Links are how many of them a process remembers, at about 50 and 100 bytes each.
+// How many of them a process remembers, at about 50 and 100 bytes each.
 const (
 	Recipients = 1 << 20
 	Links      = 1 << 15
+	Campaigns  = 1 << 15
 )

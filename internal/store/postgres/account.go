@@ -47,7 +47,8 @@ func accountList(ws int64, p account.ListParams) list[account.Entry] {
 	return l
 }
 
-const accountNumbersSQL = "SELECT address, number FROM accounts WHERE workspace_id = $1 AND address = ANY ($2)"
+// accountNumbersSQL is a join, since for a list whose length is not known when it is planned each account would be compared with each address.
+const accountNumbersSQL = "SELECT c.address, c.number FROM unnest($2::text[]) n (address) JOIN accounts c ON c.workspace_id = $1 AND c.address = n.address"
 
 // AccountNumbers implements account.Store.
 func (s *Store) AccountNumbers(ctx context.Context, c workspace.Caller, addresses []string) (map[string][]string, error) {
@@ -63,17 +64,21 @@ func (s *Store) AccountNumbers(ctx context.Context, c workspace.Caller, addresse
 	return out, err
 }
 
-// accountNumbers are the accounts that hold each address, sorted; addresses that none holds are absent.
+// accountNumbers are the accounts that hold each address, sorted; addresses that none holds are absent. It is the last that a read
+// asks.
 func (v *view) accountNumbers(ctx context.Context, addresses []string) (map[string][]string, error) {
 	out := map[string][]string{}
-	err := v.each(ctx, func(r row) error {
+	var b pgx.Batch
+	b.Queue(accountNumbersSQL, v.ws, addresses).Query(eachOf(func(r row) error {
 		var address, number string
 		err := r.Scan(&address, &number)
 		out[address] = append(out[address], number)
 		return err
-	}, accountNumbersSQL, v.ws, addresses)
-	for _, numbers := range out {
+	}))
+	err := sendLast(ctx, v.tx, &b)
+	for address, numbers := range out {
 		slices.Sort(numbers)
+		out[address] = slices.Compact(numbers) // an address may be asked for twice
 	}
 	return out, err
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"monterey/internal/event"
+	"monterey/internal/recipient"
 )
 
 // arrayCodec sends slices of the types that large batches are made of without looking at each element's type: that took a
@@ -67,6 +68,10 @@ func (c arrayCodec) plan(value any) pgtype.EncodePlan {
 	case []uuid.UUID:
 		if c.element == pgtype.UUIDOID {
 			return arrayPlan[uuid.UUID]{c.element, func(buf []byte, v uuid.UUID) []byte { return append(sized(buf, len(v)), v[:]...) }}
+		}
+	case []recipient.Hash:
+		if c.element == pgtype.UUIDOID {
+			return arrayPlan[recipient.Hash]{c.element, func(buf []byte, v recipient.Hash) []byte { return append(sized(buf, len(v)), v[:]...) }}
 		}
 	case []event.ID:
 		if c.element == pgtype.UUIDOID {

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"monterey/internal/event"
+	"monterey/internal/recipient"
 )
 
 // TestArrays: arrays come back as they were sent, by which way soever, and no slice is NULL.
@@ -33,5 +34,6 @@ func TestArrays(t *testing.T) {
 	check("bytea[]", [][]byte{{}, nil, {0, 255}}, new([][]byte), &[][]byte{{}, nil, {0, 255}})
 	check("uuid[]", []uuid.UUID{{}, id.UUID}, new([]uuid.UUID), &[]uuid.UUID{{}, id.UUID})
 	check("uuid[]", []event.ID{{}, id}, new([]event.ID), &[]event.ID{{}, id})
+	check("uuid[]", []recipient.Hash{{}, recipient.Hash(id.UUID)}, new([]event.ID), &[]event.ID{{}, id})
 	check("uuid[]", [][16]byte{{}, id.UUID}, new([]event.ID), &[]event.ID{{}, id})
 }

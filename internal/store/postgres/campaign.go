@@ -15,11 +15,15 @@ const (
 	campaignColumns = ownColumns + ", " + reportedColumns
 )
 
-func scanCampaign(r row) (cm campaign.Campaign, err error) {
+func scanCampaign(r row) (campaign.Campaign, error) { return scanCampaignAnd(r) }
+
+// scanCampaignAnd reads campaignColumns; more are the columns that follow them.
+func scanCampaignAnd(r row, more ...any) (cm campaign.Campaign, err error) {
 	var created, updated int64
 	var reported reportedRow
-	if err := r.Scan(append([]any{&cm.ID, &cm.Provider, &cm.ProviderCampaignID, &cm.Name, &cm.Tags, &cm.Status, &cm.Discovered, &cm.Named,
-		&cm.Archived, &created, &updated}, reported.pointers()...)...); err != nil {
+	own := append([]any{&cm.ID, &cm.Provider, &cm.ProviderCampaignID, &cm.Name, &cm.Tags, &cm.Status, &cm.Discovered, &cm.Named,
+		&cm.Archived, &created, &updated}, reported.pointers()...)
+	if err := r.Scan(append(own, more...)...); err != nil {
 		return cm, err
 	}
 	reported.fill(&cm)

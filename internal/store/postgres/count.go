@@ -53,8 +53,7 @@ const countWaits = time.Second
 // counting is write for what is the only writer of its workspaces. Such a transaction looks everything up by keys, in tables that
 // may have grown much since their statistics were taken.
 func (s *Store) counting(ctx context.Context, what string, f func(pgx.Tx) error) error {
-	begin, _ := s.times.begins()
-	return s.inTx(ctx, what, begin+"; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off", f)
+	return s.inTx(ctx, what, s.times.begin()+"; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off", f)
 }
 
 func errTaken() error {

@@ -52,9 +52,11 @@ func (s *Store) CreateWorkspace(ctx context.Context, w workspace.Workspace) erro
 
 // GetWorkspace implements workspace.Store.
 func (s *Store) GetWorkspace(ctx context.Context, id workspace.ID) (w workspace.Workspace, err error) {
-	err = s.read(ctx, "get workspace", func(tx pgx.Tx) error {
-		w, err = scanWorkspace(tx.QueryRow(ctx, "SELECT "+workspaceColumns+" FROM workspaces WHERE id = $1 AND deleted_at = 0", id))
-		return found(err, "workspace")
+	err = s.look(ctx, "get workspace", func(b *pgx.Batch) {
+		b.Queue("SELECT "+workspaceColumns+" FROM workspaces WHERE id = $1 AND deleted_at = 0", id).QueryRow(func(r pgx.Row) (err error) {
+			w, err = scanWorkspace(r)
+			return found(err, "workspace")
+		})
 	})
 	return w, err
 }

@@ -147,7 +147,7 @@ func (b *eventBatch) resolve(ctx context.Context, v *view) error {
 	return nil
 }
 
-// fillRefs fills in the campaigns and links of these numbers, all in one message.
+// fillRefs fills in the campaigns and links of these numbers, all in one message, which is the last of a read.
 func (v *view) fillRefs(ctx context.Context, campaigns map[int64]*campaignRef, links map[int64]event.Link) error {
 	var batch pgx.Batch
 	ask := func(scan func(row) error, text string, nums []int64) {
@@ -189,5 +189,5 @@ func (v *view) fillRefs(ctx context.Context, campaigns map[int64]*campaignRef, l
 	if batch.Len() == 0 {
 		return nil
 	}
-	return v.tx.SendBatch(ctx, &batch).Close()
+	return sendLast(ctx, v.tx, &batch)
 }

@@ -58,10 +58,13 @@ func (q *eventQuery) choose(w *where) {
 	if q.bounded() || !q.ByUpdate() { // else they would seem to choose something
 		w.add("e.id >= ? AND e.id < ?", q.First, q.Last)
 	}
-	if q.ordinals != nil {
-		w.add("e.ordinal = ANY (?)", q.ordinals)
+	if q.hashes != nil {
+		w.add(ordinalSQL, q.ws, q.hashes)
 	}
 }
+
+// ordinalSQL chooses events of the recipients with these hashes.
+const ordinalSQL = "e.ordinal = ANY (ARRAY (SELECT ordinal FROM recipients WHERE workspace_id = ? AND hash = ANY (?)))"
 
 func (q *eventQuery) chooseKinds(w *where) {
 	equalOrAny(w, "e.campaign", q.nums)
@@ -147,20 +150,18 @@ func (q *eventQuery) order(alias string) string {
 	return " ORDER BY " + column
 }
 
-// rowsSQL reads the rows of the page, and one more, of a single stream.
-func (q *eventQuery) rowsSQL() (text string, args []any) {
-	p := q.events()
-	text = "SELECT " + readColumns + " FROM " + p.from + eventAddress + " WHERE " + p.where.sql() + q.order("e")
-	return text + " LIMIT " + p.arg(q.Limit+1), p.args
-}
-
-func (q *eventQuery) rows(ctx context.Context) ([]event.Event, error) {
-	b := newEventBatch(q.Limit + 1)
-	text, args := q.rowsSQL()
-	if err := q.each(ctx, b.scan, text, args...); err != nil {
-		return nil, err
+// rowsSQL reads the rows of the page, and one more, behind the first skip. Of a single stream the rows themselves are in order;
+// else each is looked up by its key.
+func (q *eventQuery) rowsSQL(skip int) (text string, args []any) {
+	if skip == 0 && q.streams() == 1 && q.hashes == nil {
+		p := q.events()
+		text = "SELECT " + readColumns + " FROM " + p.from + eventAddress + " WHERE " + p.where.sql() + q.order("e")
+		return text + " LIMIT " + p.arg(q.Limit+1), p.args
 	}
-	return b.events, b.resolve(ctx, q.view)
+	text, args = q.keysSQL(q.Limit+1, skip)
+	w := where{args: args}
+	return "SELECT " + readColumns + " FROM (" + text + ") n CROSS JOIN LATERAL (SELECT * FROM events WHERE workspace_id = " + w.arg(q.ws) +
+		" AND id = n.id AND id >= " + w.arg(q.First) + " AND id < " + w.arg(q.Last) + " OFFSET 0) e" + eventAddress + q.order("n"), w.args
 }
 
 // keys reads the next n keys behind the first skip.
@@ -182,7 +183,7 @@ func (q *eventQuery) keys(ctx context.Context, n, skip int) ([]eventlist.Key, er
 }
 
 // keysSQL reads the next n keys behind the first skip: of one stream; of events and removals, where changes are asked for by
-// update; or of a few streams, each as far as the page may reach.
+// update; of recipients, all of whose keys are sorted; or of a few streams, each as far as the page may reach.
 func (q *eventQuery) keysSQL(n, skip int) (text string, args []any) {
 	p := q.events()
 	switch columns := "e.id, e.updated_at, "; {
@@ -191,6 +192,8 @@ func (q *eventQuery) keysSQL(n, skip int) (text string, args []any) {
 		gone := q.removals(p.args)
 		text = "SELECT * FROM ((" + events + ") UNION ALL (" + gone.sql(columns+gone.removed) + q.order("e") + " LIMIT " + gone.arg(n+skip) + ")) e"
 		p.args = gone.args
+	case q.hashes != nil: // whatever PostgreSQL thinks of an index in the order of the list
+		text = "WITH found AS MATERIALIZED (" + p.sql(columns+p.removed) + ") SELECT * FROM found e"
 	case q.ByUpdate():
 		text = p.sql(columns + p.removed)
 	case q.streams() > 1 && q.streams() <= maxStreams:

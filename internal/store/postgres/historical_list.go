@@ -24,7 +24,9 @@ func (s *Store) ListBounces(ctx context.Context, c workspace.Caller, p bounce.Li
 		return out, err
 	}
 	err = s.read(ctx, "list bounces", func(tx pgx.Tx) error {
-		out, err = listBounces(ctx, newView(tx, ws.num, time.Time{}), ws.key, p)
+		v := newView(tx, ws.num, time.Time{})
+		v.recipients = s.recipients
+		out, err = listBounces(ctx, v, ws.key, p)
 		return err
 	})
 	return out, err
@@ -36,22 +38,24 @@ func listBounces(ctx context.Context, v *view, key []byte, p bounce.ListParams) 
 	if err != nil {
 		return out, err
 	}
-	out.NewestUpdate = fromMicros(q.stamp)
-	if q.nothing {
-		return out, nil
+	someAccounts := false
+	if !q.nothing {
+		out.Items, out.Total, someAccounts, err = q.page(ctx)
 	}
-	if !p.NoTotal {
-		if out.Total, err = q.total(ctx); err != nil {
-			return out, err
-		}
+	if err == nil {
+		err = q.send(ctx, &pgx.Batch{}) // where nothing was
 	}
-	if out.Items, err = q.page(ctx); err != nil {
+	if err != nil {
 		return out, err
 	}
+	out.NewestUpdate = fromMicros(q.stamp)
 	if len(out.Items) > p.Limit {
 		out.Items, out.More = out.Items[:p.Limit], true
 	}
-	return out, v.addAccounts(ctx, out.Items)
+	if someAccounts {
+		err = v.addAccounts(ctx, out.Items)
+	}
+	return out, err
 }
 
 // bouncePlace is where a historical bounce stands among those of its workspace: its time in microseconds, and then its id.
@@ -89,6 +93,7 @@ type bounceQuery struct {
 	since, until int64 // updated_at: since <= at < until
 	lately       bool  // few were updated since
 	stamp        int64 // counters.stamp
+	waits        asked
 }
 
 func newBounceQuery(ctx context.Context, v *view, key []byte, p bounce.ListParams) (*bounceQuery, error) {
@@ -108,41 +113,52 @@ func newBounceQuery(ctx context.Context, v *view, key []byte, p bounce.ListParam
 		slices.Sort(q.classes)
 		q.classes = slices.Compact(q.classes)
 	}
-	if err := q.one(ctx, &q.stamp, "SELECT stamp FROM counters WHERE workspace_id = $1", v.ws); err != nil {
-		return nil, err
-	}
+	askOne(&q.waits.Batch, &q.stamp, "SELECT stamp FROM counters WHERE workspace_id = $1", v.ws)
 	if err := q.findRecipients(ctx, key); err != nil {
 		return nil, err
 	}
 	q.nothing = q.nothing || q.from >= q.to
-	if q.changes() {
-		var oldest int64
-		if err := q.one(ctx, &oldest, "SELECT updated_at FROM historical_bounces WHERE workspace_id = $1 ORDER BY updated_at LIMIT 1", v.ws); err != nil {
-			return nil, err
-		}
-		if q.since <= oldest { // chooses all
-			q.since, q.UpdatedFrom = 0, time.Time{}
-		}
-	}
-	if q.changes() && !q.byUpdate() && q.ordinals == nil {
-		var n int64
-		err := q.one(ctx, &n, "SELECT count(*) FROM (SELECT 1 FROM historical_bounces WHERE workspace_id = $1 AND updated_at >= $2 LIMIT $3) AS lately",
-			q.ws, q.since, eventlist.FewKeys+1)
-		if err != nil {
-			return nil, err
-		}
-		q.lately = n <= eventlist.FewKeys
-	}
-	return q, nil
+	return q, q.findChanges(ctx)
 }
 
-// one reads a single number; it stays as it is where there is no row.
-func (v *view) one(ctx context.Context, n *int64, text string, args ...any) error {
-	return v.each(ctx, func(r row) error { return r.Scan(n) }, text, args...)
+// askOne reads a single number with b; it stays as it is where there is no row.
+func askOne(b *pgx.Batch, n *int64, text string, args ...any) {
+	b.Queue(text, args...).Query(eachOf(func(r row) error { return r.Scan(n) }))
+}
+
+// findChanges finds out whether all was updated since, or little.
+func (q *bounceQuery) findChanges(ctx context.Context) error {
+	if !q.changes() {
+		return nil
+	}
+	var oldest, lately int64
+	var b pgx.Batch
+	askOne(&b, &oldest, "SELECT updated_at FROM historical_bounces WHERE workspace_id = $1 ORDER BY updated_at LIMIT 1", q.ws)
+	if !q.byUpdate() && q.ordinals == nil {
+		askOne(&b, &lately, "SELECT count(*) FROM (SELECT 1 FROM historical_bounces WHERE workspace_id = $1 AND updated_at >= $2 LIMIT $3) AS lately",
+			q.ws, q.since, eventlist.FewKeys+1)
+	}
+	if err := q.send(ctx, &b); err != nil {
+		return err
+	}
+	if q.since <= oldest { // chooses all
+		q.since, q.UpdatedFrom = 0, time.Time{}
+		return nil
+	}
+	q.lately = !q.byUpdate() && q.ordinals == nil && lately <= eventlist.FewKeys
+	return nil
+}
+
+// send runs what waits and then b, all in one message.
+func (q *bounceQuery) send(ctx context.Context, b *pgx.Batch) error {
+	return q.waits.send(ctx, q.tx, b)
 }
 
 // findRecipients are those of the addresses asked for that the accounts asked for hold.
 func (q *bounceQuery) findRecipients(ctx context.Context, key []byte) error {
+	if len(q.Address) == 0 && len(q.Accounts) == 0 {
+		return nil
+	}
 	addresses := q.Address
 	if len(q.Accounts) > 0 {
 		held, err := q.heldBy(ctx, q.Accounts)
@@ -158,13 +174,10 @@ func (q *bounceQuery) findRecipients(ctx context.Context, key []byte) error {
 		}
 		addresses = held
 	}
-	if len(q.Address) == 0 && len(q.Accounts) == 0 {
-		return nil
-	}
-	ordinals, err := q.ordinalsOf(ctx, key, addresses)
-	slices.Sort(ordinals)
-	ordinals = slices.Compact(ordinals)
-	q.ordinals = slices.DeleteFunc(ordinals, func(o int64) bool { return o == 0 })
+	var b pgx.Batch
+	ordinals := q.askOrdinals(&b, key, addresses)
+	err := q.send(ctx, &b)
+	q.ordinals = knownOrdinals(ordinals)
 	q.nothing = len(q.ordinals) == 0
 	return err
 }
@@ -172,11 +185,13 @@ func (q *bounceQuery) findRecipients(ctx context.Context, key []byte) error {
 const heldSQL = "SELECT address FROM accounts WHERE workspace_id = $1 AND number = ANY ($2)"
 
 // heldBy are the addresses that accounts hold.
-func (v *view) heldBy(ctx context.Context, numbers []string) ([]string, error) {
-	return query(ctx, v.tx, func(r row) (a string, err error) {
-		err = r.Scan(&a)
-		return a, err
-	}, heldSQL, v.ws, numbers)
+func (q *bounceQuery) heldBy(ctx context.Context, numbers []string) (held []string, err error) {
+	var b pgx.Batch
+	b.Queue(heldSQL, q.ws, numbers).Query(func(rows pgx.Rows) (err error) {
+		held, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
+	})
+	return held, q.send(ctx, &b)
 }
 
 func (q *bounceQuery) changes() bool { return !q.UpdatedFrom.IsZero() }
@@ -201,31 +216,45 @@ func (q *bounceQuery) compare(a, b bounce.Historical) int {
 	return d
 }
 
-// page is the bounces of the page, and one more if there is more.
-func (q *bounceQuery) page(ctx context.Context) ([]bounce.Historical, error) {
-	skip, err := q.narrow(ctx)
-	if err != nil || q.first.compare(q.last) >= 0 {
-		return []bounce.Historical{}, err
+// page is the bounces of the page, and one more if there is more, the exact total, and whether there are accounts.
+func (q *bounceQuery) page(ctx context.Context) (rows []bounce.Historical, total int64, someAccounts bool, err error) {
+	var b pgx.Batch
+	var parts [3]int64
+	counted := q.collected() && !q.NoTotal && q.After == nil // the rows tell how many there are
+	if !q.NoTotal && !counted {
+		q.askTotal(&b, &parts)
 	}
-	text, args := q.rowsSQL(skip)
-	b := newBounceBatch(q.Limit + 1)
-	if err := q.each(ctx, b.scan, text, args...); err != nil {
-		return nil, err
-	}
-	slices.SortFunc(b.rows, q.compare) // they come so, nearly always, but a join promises nothing
-	return b.rows, nil
-}
-
-// narrow moves the bounds to where the page begins, and says how many rows come before it from there.
-func (q *bounceQuery) narrow(ctx context.Context) (skip int, err error) {
+	skip := q.Offset
 	switch {
 	case q.After != nil:
 		q.narrowBehind(*q.After)
-		return q.Offset, nil
 	case q.Offset < eventlist.SeekFrom || q.byUpdate() || q.changes() || q.ordinals != nil:
-		return q.Offset, nil
+	default:
+		if skip, err = q.seek(ctx, &b); err != nil {
+			return nil, 0, false, err
+		}
+		b = pgx.Batch{}
 	}
-	return q.seek(ctx)
+	read := newBounceBatch(q.Limit + 1)
+	if q.first.compare(q.last) < 0 {
+		text, args := q.rowsSQL(skip)
+		b.Queue(text, args...).Query(eachOf(read.scan))
+	}
+	var some int64
+	askOne(&b, &some, "SELECT 1 FROM accounts WHERE workspace_id = $1 LIMIT 1", q.ws)
+	if err = q.send(ctx, &b); err != nil {
+		return nil, 0, false, err
+	}
+	slices.SortFunc(read.rows, q.compare) // they come so, nearly always, but a join promises nothing
+	switch {
+	case counted && len(read.rows) > 0:
+		return read.rows, read.found, some > 0, nil
+	case counted && skip > 0: // the page is behind the last of them
+		b = pgx.Batch{}
+		q.askTotal(&b, &parts)
+		err = q.send(ctx, &b)
+	}
+	return read.rows, parts[0] + parts[1] + parts[2], some > 0, err
 }
 
 // narrowBehind makes the cursor a bound of the rows.
@@ -279,8 +308,8 @@ func (q *bounceQuery) where(w *where, classes []int64) {
 	}
 }
 
-// places reads the places of the next n rows behind the first skip.
-func (q *bounceQuery) places(n, skip int) (text string, args []any) {
+// places reads the places of the next n rows behind the first skip. What is collected first stands before that, as found.
+func (q *bounceQuery) places(n, skip int) (found, text string, args []any) {
 	columns := "b.occurred_at, b.id"
 	if q.byUpdate() { // not every index has it
 		columns += ", b.updated_at"
@@ -305,10 +334,10 @@ func (q *bounceQuery) places(n, skip int) (text string, args []any) {
 		text, args = text+part, w.args
 	}
 	if q.collected() {
-		text = "WITH found AS MATERIALIZED (" + text + ") SELECT * FROM found"
+		found, text = "WITH found AS MATERIALIZED ("+text+") ", "SELECT * FROM found"
 	}
 	w := where{args: args}
-	return text + q.order("") + " LIMIT " + w.arg(n) + " OFFSET " + w.arg(skip), w.args
+	return found, text + q.order("") + " LIMIT " + w.arg(n) + " OFFSET " + w.arg(skip), w.args
 }
 
 func (q *bounceQuery) order(of string) string {
@@ -322,8 +351,8 @@ func (q *bounceQuery) order(of string) string {
 	return " ORDER BY " + of + "occurred_at" + direction + ", " + of + "id" + direction
 }
 
-// bounceColumns are what bounceBatch reads, of bounces b and addresses a.
-const bounceColumns = "b.occurred_at, b.id, b.provider, b.provider_event_id, b.ordinal, b.class, b.updated_at, b.reason, b.facts, coalesce(a.address, '')"
+// bounceColumns are what bounceBatch reads, of bounces b and addresses a; how many were found comes last.
+const bounceColumns = "b.occurred_at, b.id, b.provider, b.provider_event_id, b.ordinal, b.class, b.updated_at, b.reason, b.facts, coalesce(a.address, ''), "
 
 const bounceAddress = " LEFT JOIN addresses a ON a.workspace_id = b.workspace_id AND a.ordinal = b.ordinal"
 
@@ -332,17 +361,22 @@ func (q *bounceQuery) rowsSQL(skip int) (text string, args []any) {
 	if !q.collected() && !q.streams() && skip == 0 { // the rows themselves are in order
 		var w where
 		q.where(&w, q.classes)
-		return "SELECT " + bounceColumns + " FROM historical_bounces b" + bounceAddress + " WHERE " + w.sql() + q.order("b.") + " LIMIT " + w.arg(q.Limit+1), w.args
+		return "SELECT " + bounceColumns + "0::bigint FROM historical_bounces b" + bounceAddress + " WHERE " + w.sql() + q.order("b.") + " LIMIT " + w.arg(q.Limit+1), w.args
 	}
-	text, args = q.places(q.Limit+1, skip)
+	count := "0::bigint"
+	found, text, args := q.places(q.Limit+1, skip)
+	if found != "" {
+		count = "(SELECT count(*) FROM found)"
+	}
 	w := where{args: args}
-	return "SELECT " + bounceColumns + " FROM (" + text + ") k JOIN historical_bounces b ON b.workspace_id = " + w.arg(q.ws) +
+	return found + "SELECT " + bounceColumns + count + " FROM (" + text + ") k JOIN historical_bounces b ON b.workspace_id = " + w.arg(q.ws) +
 		" AND b.occurred_at = k.occurred_at AND b.id = k.id" + bounceAddress, w.args
 }
 
 // bounceBatch reads rows of historical bounces.
 type bounceBatch struct {
 	rows  []bounce.Historical
+	found int64 // of what was collected
 	known bounce.FactsReader
 
 	// One row is scanned into these, the same for every row: new variables would cost an allocation each.
@@ -355,7 +389,7 @@ type bounceBatch struct {
 
 func newBounceBatch(n int) *bounceBatch {
 	b := &bounceBatch{rows: make([]bounce.Historical, 0, n), known: bounce.FactsReader{}}
-	b.dest = []any{&b.occurred, &b.h.ID, &b.provider, &b.h.ProviderEventID, &b.h.Recipient, &b.h.Class, &b.updated, &b.reason, &b.facts, &b.h.Address}
+	b.dest = []any{&b.occurred, &b.h.ID, &b.provider, &b.h.ProviderEventID, &b.h.Recipient, &b.h.Class, &b.updated, &b.reason, &b.facts, &b.h.Address, &b.found}
 	return b
 }
 
@@ -382,16 +416,14 @@ func (b *bounceBatch) name() provider.Name {
 
 // addAccounts sets the account numbers of each bounce.
 func (v *view) addAccounts(ctx context.Context, rows []bounce.Historical) error {
-	some := int64(0)
-	err := v.one(ctx, &some, "SELECT 1 FROM accounts WHERE workspace_id = $1 LIMIT 1", v.ws)
-	if err != nil || some == 0 || len(rows) == 0 {
-		return err
-	}
 	addresses := make([]string, 0, len(rows))
 	for i := range rows {
 		if rows[i].Address != "" { // not erased
 			addresses = append(addresses, rows[i].Address)
 		}
+	}
+	if len(addresses) == 0 {
+		return nil
 	}
 	slices.Sort(addresses)
 	numbers, err := v.accountNumbers(ctx, slices.Compact(addresses))
@@ -403,26 +435,22 @@ func (v *view) addAccounts(ctx context.Context, rows []bounce.Historical) error 
 	return err
 }
 
-// total is the exact number of bounces chosen.
-func (q *bounceQuery) total(ctx context.Context) (n int64, err error) {
-	if q.ordinals == nil && !q.changes() {
-		head, whole, tail := q.days()
-		if n, err = q.sum(ctx, whole); err != nil {
-			return 0, err
-		}
-		for _, edge := range []stretch{head, tail} {
-			more, err := q.count(ctx, edge)
-			if err != nil {
-				return 0, err
-			}
-			n += more
-		}
-		return n, nil
+// askTotal reads with b the exact number of bounces chosen, as the sum of some parts.
+func (q *bounceQuery) askTotal(b *pgx.Batch, parts *[3]int64) {
+	if q.ordinals != nil || q.changes() {
+		var w where
+		q.where(&w, q.classes)
+		askOne(b, &parts[0], "SELECT count(*) FROM historical_bounces b WHERE "+w.sql(), w.args...)
+		return
 	}
-	var w where
-	q.where(&w, q.classes)
-	err = q.one(ctx, &n, "SELECT count(*) FROM historical_bounces b WHERE "+w.sql(), w.args...)
-	return n, err
+	head, whole, tail := q.days()
+	if whole.from == 0 && whole.to == micros(bounce.End) {
+		whole = stretch{from: allDays * dayMicros}
+	}
+	w := q.countsWhere(whole)
+	askOne(b, &parts[0], "SELECT coalesce(sum(bounces), 0)::bigint FROM historical_counts WHERE "+w.sql(), w.args...)
+	q.askCount(b, &parts[1], head)
+	q.askCount(b, &parts[2], tail)
 }
 
 // stretch of occurred_at: from <= at < to, in microseconds; n bounces are in it.
@@ -452,34 +480,24 @@ func (q *bounceQuery) countsWhere(days stretch) (w where) {
 	return w
 }
 
-func (q *bounceQuery) sum(ctx context.Context, days stretch) (n int64, err error) {
-	if days.from == 0 && days.to == micros(bounce.End) {
-		days = stretch{from: allDays * dayMicros}
-	}
-	w := q.countsWhere(days)
-	err = q.one(ctx, &n, "SELECT coalesce(sum(bounces), 0)::bigint FROM historical_counts WHERE "+w.sql(), w.args...)
-	return n, err
-}
-
 const countPlacesSQL = `SELECT count(*) FROM historical_bounces WHERE workspace_id = $1 AND class = ANY ($2) AND occurred_at >= $3 AND occurred_at < $4`
 
-// count is how many bounces of the classes are in a stretch.
-func (q *bounceQuery) count(ctx context.Context, s stretch) (n int64, err error) {
+// askCount reads with b how many bounces of the classes are in a stretch.
+func (q *bounceQuery) askCount(b *pgx.Batch, n *int64, s stretch) {
 	if s.from == s.to {
-		return 0, nil
+		return
 	}
 	classes := q.classes
 	if classes == nil {
 		classes = int64s(bounce.Classes)
 	}
-	err = q.one(ctx, &n, countPlacesSQL, q.ws, classes, s.from, s.to)
-	return n, err
+	askOne(b, n, countPlacesSQL, q.ws, classes, s.from, s.to)
 }
 
-// seek narrows the bounds by the counts, so that the page begins in the day at their near end, and says how many rows of it
-// come before.
-func (q *bounceQuery) seek(ctx context.Context) (skip int, err error) {
-	stretches, err := q.stretches(ctx)
+// seek narrows the bounds by the counts, which it reads with b, so that the page begins in the day at their near end, and says how
+// many rows of it come before.
+func (q *bounceQuery) seek(ctx context.Context, b *pgx.Batch) (skip int, err error) {
+	stretches, err := q.stretches(ctx, b)
 	if err != nil {
 		return 0, err
 	}
@@ -500,27 +518,22 @@ func (q *bounceQuery) seek(ctx context.Context) (skip int, err error) {
 	return 0, nil
 }
 
-// stretches are the days that have rows, and the edges of the range, in the order asked.
-func (q *bounceQuery) stretches(ctx context.Context) (out []stretch, err error) {
+// stretches are the days that have rows, and the edges of the range, in the order asked. They are read with b.
+func (q *bounceQuery) stretches(ctx context.Context, b *pgx.Batch) (out []stretch, err error) {
 	head, whole, tail := q.days()
-	if head.n, err = q.count(ctx, head); err != nil {
-		return nil, err
-	}
-	out = append(out, head)
+	q.askCount(b, &head.n, head)
 	w := q.countsWhere(whole)
-	err = q.each(ctx, func(r row) error {
+	b.Queue("SELECT day, sum(bounces)::bigint FROM historical_counts WHERE "+w.sql()+" GROUP BY day ORDER BY day", w.args...).Query(eachOf(func(r row) error {
 		var day, n int64
 		err := r.Scan(&day, &n)
 		out = append(out, stretch{day * dayMicros, (day + 1) * dayMicros, n})
 		return err
-	}, "SELECT day, sum(bounces)::bigint FROM historical_counts WHERE "+w.sql()+" GROUP BY day ORDER BY day", w.args...)
-	if err != nil {
+	}))
+	q.askCount(b, &tail.n, tail)
+	if err := q.send(ctx, b); err != nil {
 		return nil, err
 	}
-	if tail.n, err = q.count(ctx, tail); err != nil {
-		return nil, err
-	}
-	out = append(out, tail)
+	out = append(out, head, tail)
 	slices.SortFunc(out, func(a, b stretch) int { return cmp.Compare(a.from, b.from) })
 	if q.desc() {
 		slices.Reverse(out)

@@ -7,8 +7,8 @@ import (
 	"monterey/internal/store/eventlist"
 )
 
-// collect is all keys chosen, sorted, where no index gives them in the order asked: of recipients, and of the little that was
-// updated lately. nil = it is not so.
+// collect is all keys chosen, sorted, where no index gives them in the order asked: of the changes of recipients, and of the
+// little that was updated lately. nil = it is not so.
 func (q *eventQuery) collect(ctx context.Context) ([]eventlist.Key, error) {
 	if yes, err := q.collects(ctx); err != nil || !yes {
 		return nil, err
@@ -25,8 +25,8 @@ func (q *eventQuery) collect(ctx context.Context) ([]eventlist.Key, error) {
 
 func (q *eventQuery) collects(ctx context.Context) (bool, error) {
 	switch {
-	case q.ordinals != nil:
-		return true, nil
+	case q.hashes != nil:
+		return q.Changes(), nil
 	case q.Changes() && !q.ByUpdate():
 		return q.fewUpdates(ctx)
 	case !q.Changes() && q.ByUpdate() && (q.nums != nil || q.Types != nil):

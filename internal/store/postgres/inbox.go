@@ -250,12 +250,12 @@ func (s *Store) AsOf(ctx context.Context, c workspace.Caller) (at time.Time, err
 		return at, err
 	}
 	var began []int64
-	err = s.write(ctx, "as of", func(tx pgx.Tx) error {
+	var oldest int64
+	err = s.look(ctx, "as of", func(b *pgx.Batch) {
+		began, oldest = nil, 0
 		if s.now != nil {
 			at = s.now().UTC().Truncate(time.Microsecond)
-		}
-		b := &pgx.Batch{}
-		if s.now == nil {
+		} else {
 			b.Queue("SELECT " + clockSQL).QueryRow(func(r pgx.Row) error {
 				var us int64
 				err := r.Scan(&us)
@@ -267,7 +267,6 @@ func (s *Store) AsOf(ctx context.Context, c workspace.Caller) (at time.Time, err
 			began, err = pgx.CollectRows(rows, pgx.RowTo[int64])
 			return err
 		})
-		oldest := int64(0)
 		b.Queue("SELECT received_at FROM inbox WHERE workspace_id = $1 ORDER BY received_at LIMIT 1", ws.num).Query(func(rows pgx.Rows) error {
 			for rows.Next() {
 				if err := rows.Scan(&oldest); err != nil {
@@ -276,19 +275,18 @@ func (s *Store) AsOf(ctx context.Context, c workspace.Caller) (at time.Time, err
 			}
 			return rows.Err()
 		})
-		if err := tx.SendBatch(ctx, b).Close(); err != nil {
-			return err
-		}
-		now := at
-		for _, key := range began {
-			at = earlier(at, beganAt(key, now))
-		}
-		if oldest != 0 {
-			at = earlier(at, fromMicros(oldest))
-		}
-		return nil
 	})
-	return at, err
+	if err != nil {
+		return at, err
+	}
+	now := at
+	for _, key := range began {
+		at = earlier(at, beganAt(key, now))
+	}
+	if oldest != 0 {
+		at = earlier(at, fromMicros(oldest))
+	}
+	return at, nil
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -100,10 +100,12 @@ func revoke(ctx context.Context, tx pgx.Tx, ws int64, id workspace.KeyID, now ti
 
 // KeyByHash implements workspace.Store.
 func (s *Store) KeyByHash(ctx context.Context, hash [32]byte) (k workspace.APIKey, err error) {
-	err = s.read(ctx, "find key", func(tx pgx.Tx) error {
-		k, err = scanKey(tx.QueryRow(ctx,
-			"SELECT "+keyColumns+" FROM "+keyTables+" WHERE k.hash = $1 AND (k.workspace_id = 0 OR w.deleted_at = 0)", hash[:]))
-		return found(err, "key")
+	err = s.look(ctx, "find key", func(b *pgx.Batch) {
+		b.Queue("SELECT "+keyColumns+" FROM "+keyTables+" WHERE k.hash = $1 AND (k.workspace_id = 0 OR w.deleted_at = 0)", hash[:]).
+			QueryRow(func(r pgx.Row) (err error) {
+				k, err = scanKey(r)
+				return found(err, "key")
+			})
 	})
 	return k, err
 }

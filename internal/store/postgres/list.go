@@ -67,6 +67,11 @@ func query[T any](ctx context.Context, tx pgx.Tx, scan func(row) (T, error), tex
 	if err != nil {
 		return nil, err
 	}
+	return readAll(rows, scan)
+}
+
+// readAll reads all rows of an answer that has come.
+func readAll[T any](rows pgx.Rows, scan func(row) (T, error)) ([]T, error) {
 	defer rows.Close()
 	var out []T
 	for rows.Next() {

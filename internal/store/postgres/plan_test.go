@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"monterey/internal/campaign"
 	"monterey/internal/event"
+	"monterey/internal/recipient"
 )
 
 // plan is how PostgreSQL would run a statement in tx, a step a line.
@@ -18,6 +20,11 @@ func plan(t *testing.T, tx pgx.Tx, text string, args ...any) string {
 	ctx := context.Background()
 	if _, err := tx.Exec(ctx, "PREPARE planned AS "+text); err != nil {
 		t.Fatalf("%s: %v", text, err)
+	}
+	for i, a := range args {
+		if hashes, ok := a.([]recipient.Hash); ok { // which the simple protocol cannot send
+			args[i] = fmt.Sprintf("{%x}", hashes[0])
+		}
 	}
 	execute := "EXPLAIN (COSTS OFF) EXECUTE planned"
 	if len(args) > 0 {
@@ -54,6 +61,9 @@ func (f *fixture) withQuery(p event.ListParams, fn func(pgx.Tx, *eventQuery)) {
 	f.t.Helper()
 	err := f.read(context.Background(), "plan", func(tx pgx.Tx) error {
 		q, err := newEventQuery(context.Background(), newView(tx, f.ws, f.now()), f.key, p)
+		if err == nil {
+			err = q.send(context.Background(), &pgx.Batch{})
+		}
 		if err == nil {
 			fn(tx, q)
 		}
@@ -120,7 +130,7 @@ func TestPlansOfLists(t *testing.T) {
 					text, args := q.keysSQL(11, 0)
 					checkPlan(t, plan(t, tx, text, args...), tt.keys...)
 					if tt.rows != nil {
-						text, args = q.rowsSQL()
+						text, args = q.rowsSQL(0)
 						checkPlan(t, plan(t, tx, text, args...), tt.rows...)
 					}
 				})
@@ -134,10 +144,26 @@ func TestPlansOfLists(t *testing.T) {
 			checkPlan(t, plan(t, tx, text, args...), generic, "Index Only Scan Backward", "_campaign_type_id_ordinal_idx", "(campaign = c.num) AND (type = t.type) AND (id >= $3)")
 		})
 	})
+	t.Run("deep page", func(t *testing.T) {
+		f.withQuery(event.ListParams{Limit: 10}, func(tx pgx.Tx, q *eventQuery) {
+			var workers string // which would read the whole of a large table, and sort it
+			if err := tx.QueryRow(t.Context(), "SELECT current_setting('max_parallel_workers_per_gather')").Scan(&workers); err != nil || workers != "0" {
+				t.Errorf("%s workers, error %v", workers, err)
+			}
+			text, args := q.rowsSQL(20)
+			if got := plan(t, tx, text, args...); strings.Contains(got, "Sort") || !strings.Contains(got, "id >= $2") {
+				t.Errorf("the plan:\n%s", got)
+			}
+		})
+	})
 	t.Run("recipient", func(t *testing.T) {
 		f.withQuery(event.ListParams{Filter: event.Filter{Address: f.addresses[:1], From: from, To: to}, Limit: 10}, func(tx pgx.Tx, q *eventQuery) {
 			all := q.events()
-			checkPlan(t, plan(t, tx, all.sql("e.id, e.updated_at"), all.args...), generic, "_workspace_id_ordinal_id_idx", "(ordinal = ANY ($4)) AND (id >= $2)")
+			checkPlan(t, plan(t, tx, all.sql("count(*)"), all.args...), generic, "Index Only Scan", "_workspace_id_ordinal_id_idx", "(ordinal = ANY (", " AND (id >= $2)", "recipients_pkey")
+			text, args := q.rowsSQL(0)
+			if got := plan(t, tx, text, args...); !strings.Contains(got, "_workspace_id_ordinal_id_idx") || !strings.Contains(got, "(id = e.id)") {
+				t.Errorf("the plan of rows:\n%s", got)
+			}
 		})
 	})
 }

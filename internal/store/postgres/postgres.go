@@ -1,8 +1,9 @@
 // Package postgres keeps everything in a PostgreSQL database, which any number of processes share. Its files and functions are
 // named as those of package sqlite: directory, members, keys, connection, campaign and run for what people set up; inbox, count,
 // event_write, rollup_write and delivery_write for counting; view, event and delivery for what is read. Here are connections and
-// transactions; migrate.go makes the schema, partition.go the months of events, fault.go says what an error is, uuid.go how ids
-// go over the wire, list.go and view.go what queries share.
+// transactions that write, in reading.go those that read, and in ahead.go what they read before it is asked for; migrate.go makes the
+// schema, partition.go the months of events, fault.go says what an error is, uuid.go how ids go over the wire, list.go and view.go
+// what queries share.
 //
 // Nothing is kept in a session, so that PgBouncer may pool transactions: settings are local to a transaction, locks end with it,
 // batches go in arrays, and there are no temporary tables. A transaction that writes is READ COMMITTED and locks what it must not
@@ -24,6 +25,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
+	"monterey/internal/campaign"
 	"monterey/internal/delivery"
 	"monterey/internal/fault"
 	"monterey/internal/provider"
@@ -54,12 +56,11 @@ var usual = timeouts{acquire: 5 * time.Second, end: 10 * time.Second, lock: 10 *
 // the server ends it, whether it waits for the next statement or is in the middle of an answer, and so frees its locks.
 const silentFor = 10 * time.Second
 
-// begins are how a transaction that writes begins, and one that reads: each in one message. Statements are short: compiling one,
-// because it names all partitions and seems dear, would cost more than it spares.
-func (t timeouts) begins() (write, read string) {
-	set := fmt.Sprintf("; SET LOCAL jit = off; SET LOCAL idle_in_transaction_session_timeout = %d; SET LOCAL tcp_user_timeout = %[1]d; SET LOCAL statement_timeout = %d; SET LOCAL lock_timeout = %d",
+// begin is how a transaction that writes begins, in one message. Statements are short: compiling one, because it names all
+// partitions and seems dear, would cost more than it spares.
+func (t timeouts) begin() string {
+	return fmt.Sprintf("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL jit = off; SET LOCAL idle_in_transaction_session_timeout = %d; SET LOCAL tcp_user_timeout = %[1]d; SET LOCAL statement_timeout = %d; SET LOCAL lock_timeout = %d",
 		t.silent.Milliseconds(), t.statement.Milliseconds(), t.lock.Milliseconds())
-	return "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE" + set, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" + set
 }
 
 // Options of a store. Only URL is needed.
@@ -90,6 +91,8 @@ type Store struct {
 	links      *memo.Memo[linkKey, int64]
 	packer     *delivery.Packer
 
+	campaigns *memo.Memo[campaign.ID, int64]
+
 	mu             sync.Mutex
 	nums           map[workspace.ID]workspaceRow // immutable facts of workspaces; filled as they are asked for
 	allNums        map[workspace.ID]workspaceRow // of deleted ones too
@@ -119,7 +122,7 @@ func OpenWith(ctx context.Context, opts Options) (*Store, error) {
 	}
 	s := &Store{now: opts.Now, times: usual, direct: cfg.ConnConfig.Copy(), nums: map[workspace.ID]workspaceRow{}, allNums: map[workspace.ID]workspaceRow{},
 		workspaceIDs: map[int64]workspace.ID{}, connectionIDs: map[int64]provider.ID{}, connectionNums: map[provider.ID]int64{},
-		epochNums: map[uint64]int64{}, epochs: map[int64]uint64{}, recipients: memo.New[recipient.Hash, recipient.Ordinal](memo.Recipients),
+		epochNums: map[uint64]int64{}, epochs: map[int64]uint64{}, recipients: memo.New[recipient.Hash, recipient.Ordinal](memo.Recipients), campaigns: memo.New[campaign.ID, int64](memo.Campaigns),
 		links: memo.New[linkKey, int64](memo.Links)}
 	if s.packer, err = delivery.NewPacker(); err != nil {
 		return nil, fmt.Errorf("postgres: open: %w", err)
@@ -226,22 +229,30 @@ func (s *Store) Ready(ctx context.Context) error {
 // write runs f in a transaction, of which nothing stays when f fails. f runs again after a deadlock and
 // when a month of events was missing, so it must begin anew with all that it keeps.
 func (s *Store) write(ctx context.Context, what string, f func(pgx.Tx) error) error {
-	begin, _ := s.times.begins()
-	return s.inTx(ctx, what, begin, f)
+	return s.inTx(ctx, what, s.times.begin(), f)
 }
 
-// read runs f on one snapshot.
+// read runs f on one snapshot, that of the first statement.
 func (s *Store) read(ctx context.Context, what string, f func(pgx.Tx) error) error {
-	_, begin := s.times.begins()
-	return s.inTx(ctx, what, begin, f)
+	return s.again(ctx, what, func() error { return s.tryRead(ctx, planEach, f) })
+}
+
+// readPlanned is read where the statements are best planned once for all values.
+func (s *Store) readPlanned(ctx context.Context, what string, f func(pgx.Tx) error) error {
+	return s.again(ctx, what, func() error { return s.tryRead(ctx, planOnce, f) })
 }
 
 // tries is how often a transaction is run that may succeed the next time.
 const tries = 4
 
 func (s *Store) inTx(ctx context.Context, what, begin string, f func(pgx.Tx) error) error {
+	return s.again(ctx, what, func() error { return s.tryTx(ctx, begin, f) })
+}
+
+// again runs a transaction until it succeeds, or fails in a way that will not pass.
+func (s *Store) again(ctx context.Context, what string, once func() error) error {
 	for try := 1; ; try++ {
-		err := s.tryTx(ctx, begin, f)
+		err := once()
 		if try == tries {
 			return translate(what, err)
 		}
@@ -380,7 +391,7 @@ func fromMicros(us int64) time.Time {
 // lost marks an error that came with the loss of the connection; the driver's own errors do not all say so.
 func lost(conn *pgxpool.Conn, err error) error {
 	var server *pgconn.PgError
-	if err != nil && !errors.As(err, &server) && conn.Conn().IsClosed() {
+	if err != nil && conn != nil && !errors.As(err, &server) && conn.Conn().IsClosed() {
 		return errors.Join(errLost, err)
 	}
 	return err

@@ -250,22 +250,28 @@ func TestConnectionsEnd(t *testing.T) {
 	url := database(t)
 	s, other := openStore(t, url, nil), openStore(t, url, nil)
 	for range 3 {
-		var conns []interface{ Release() }
-		for range Conns {
-			conn, err := s.pool.Acquire(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			conns = append(conns, conn)
-		}
-		for _, c := range conns {
-			c.Release()
-		}
-		exec(t, other, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+		endAll(t, s, other)
 		if err := s.write(t.Context(), "test", statement(t, "SELECT 1")); err != nil {
 			t.Error(err)
 		}
 	}
+}
+
+// endAll fills the pool of s with connections that other ends.
+func endAll(t *testing.T, s, other *Store) {
+	t.Helper()
+	var conns []interface{ Release() }
+	for range Conns {
+		conn, err := s.pool.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, conn)
+	}
+	for _, c := range conns {
+		c.Release()
+	}
+	exec(t, other, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
 }
 
 // TestPoolExhausted: who finds no connection waits for a while and is told to come again.

@@ -38,8 +38,13 @@ func runsWhere(ws int64, campaigns []campaign.ID) (w where) {
 
 // runsOf are the runs of these campaigns by start; nil means all campaigns.
 func runsOf(ctx context.Context, tx pgx.Tx, ws int64, campaigns []campaign.ID) ([]campaign.Run, error) {
+	text, args := runsSQL(ws, campaigns)
+	return query(ctx, tx, scanRun, text, args...)
+}
+
+func runsSQL(ws int64, campaigns []campaign.ID) (text string, args []any) {
 	w := runsWhere(ws, campaigns)
-	return query(ctx, tx, scanRun, "SELECT "+runColumns+" FROM "+runTables+" WHERE "+w.sql()+" ORDER BY r.started_at, r.id", w.args...)
+	return "SELECT " + runColumns + " FROM " + runTables + " WHERE " + w.sql() + " ORDER BY r.started_at, r.id", w.args
 }
 
 // CreateRun implements campaign.Store.

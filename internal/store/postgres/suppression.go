@@ -106,7 +106,9 @@ func (s *Store) CheckSuppressions(ctx context.Context, c workspace.Caller, addre
 		return out, err
 	}
 	err = s.read(ctx, "check suppressions", func(tx pgx.Tx) error {
-		ordinals, err := newView(tx, ws.num, time.Time{}).ordinalsOf(ctx, ws.key, addresses)
+		v := newView(tx, ws.num, time.Time{})
+		v.recipients = s.recipients
+		ordinals, err := v.ordinalsOf(ctx, ws.key, addresses)
 		if err != nil {
 			return err
 		}

@@ -17,6 +17,7 @@ import (
 	"monterey/internal/fault"
 	"monterey/internal/recipient"
 	"monterey/internal/rollup"
+	"monterey/internal/store/memo"
 	"monterey/internal/workspace"
 )
 
@@ -30,15 +31,23 @@ func (s *Store) Snapshot(ctx context.Context, c workspace.Caller, f func(rollup.
 	if s.now != nil {
 		now = s.now() // before the snapshot: what it does not hold happened later
 	}
-	return s.read(ctx, "snapshot", func(tx pgx.Tx) error { return f(newView(tx, ws.num, now)) })
+	return s.readPlanned(ctx, "snapshot", func(tx pgx.Tx) error {
+		v := newView(tx, ws.num, now)
+		v.still = true
+		return f(v)
+	})
 }
 
 // view is a rollup.View on the snapshot of tx.
 type view struct {
-	tx   pgx.Tx
-	ws   int64
-	now  time.Time // zero = when tx began, which is before its snapshot
-	nums map[campaign.ID]int64
+	tx    pgx.Tx
+	ws    int64
+	now   time.Time // zero = when tx began, which is before its snapshot
+	nums  map[campaign.ID]int64
+	still bool // nothing changes while the view is used: what will be asked may be read before
+	ahead ahead
+
+	recipients *memo.Memo[recipient.Hash, recipient.Ordinal] // of those whose ordinals are known; nil = none
 }
 
 func newView(tx pgx.Tx, ws int64, now time.Time) *view {
@@ -106,6 +115,29 @@ func (v *view) Rows(ctx context.Context, stretches []rollup.Stretch, f func(int,
 	if err != nil {
 		return err
 	}
+	if could, err := v.ahead.each(campaigns, stretches, f); could {
+		return err
+	}
+	if v.still && isWeek(stretches) {
+		if err := v.readWeek(ctx, campaigns[0], stretches[0]); err != nil {
+			return err
+		}
+		_, err := v.ahead.each(campaigns, stretches, f)
+		return err
+	}
+	var n, bucket int64
+	var counts, sets, quarters pgtype.DriverBytes
+	text, args := v.rowsSQL(campaigns, stretches)
+	return v.each(ctx, func(r row) error {
+		if err := r.Scan(&n, &bucket, &counts, &sets, &quarters); err != nil {
+			return err
+		}
+		return stretches[n-1].Each(int(n-1), bucket, counts, sets, quarters, f)
+	}, text, args...)
+}
+
+// rowsSQL reads the rows of stretches, whose campaigns have these numbers.
+func (v *view) rowsSQL(campaigns []int32, stretches []rollup.Stretch) (text string, args []any) {
 	spans, bare, fine := make([]int16, len(stretches)), make([]bool, len(stretches)), make([]bool, len(stretches))
 	first, last := make([]int64, len(stretches)), make([]int64, len(stretches))
 	for i, s := range stretches {
@@ -114,14 +146,7 @@ func (v *view) Rows(ctx context.Context, stretches []rollup.Stretch, f func(int,
 		}
 		spans[i], first[i], last[i], bare[i] = int16(s.Span), s.From, s.To, s.Bare
 	}
-	var n, bucket int64
-	var counts, sets, quarters pgtype.DriverBytes
-	return v.each(ctx, func(r row) error {
-		if err := r.Scan(&n, &bucket, &counts, &sets, &quarters); err != nil {
-			return err
-		}
-		return stretches[n-1].Each(int(n-1), bucket, counts, sets, quarters, f)
-	}, rowsSQL, v.ws, campaigns, spans, first, last, bare, fine)
+	return rowsSQL, []any{v.ws, campaigns, spans, first, last, bare, fine}
 }
 
 // Of campaigns the index alone answers for the types that need neither actor nor class: most of what a quarter hour holds
@@ -180,6 +205,9 @@ func (v *view) facts(ctx context.Context, of []int, f func(int, rollup.Fact), te
 
 // Campaign implements rollup.View.
 func (v *view) Campaign(ctx context.Context, id campaign.ID) (campaign.Campaign, error) {
+	if v.still {
+		return v.readAhead(ctx, id)
+	}
 	return campaignOf(ctx, v.tx, v.ws, id)
 }
 
@@ -190,37 +218,52 @@ func (v *view) Campaigns(ctx context.Context, f campaign.Filter) ([]campaign.Cam
 		return out, err
 	}
 	// One query now spares one for each campaign that rows are asked of.
-	return out, v.each(ctx, func(r row) error {
-		var id campaign.ID
-		var num int64
-		err := r.Scan(&id, &num)
-		v.nums[id] = num
-		return err
-	}, "SELECT id, num FROM campaigns WHERE workspace_id = $1", v.ws)
+	return out, v.each(ctx, v.scanNum, "SELECT id, num FROM campaigns WHERE workspace_id = $1", v.ws)
+}
+
+// scanNum reads a campaign's id and number.
+func (v *view) scanNum(r row) error {
+	var id campaign.ID
+	var num int64
+	err := r.Scan(&id, &num)
+	v.nums[id] = num
+	return err
 }
 
 // Runs implements rollup.View.
 func (v *view) Runs(ctx context.Context, campaigns []campaign.ID) ([]campaign.Run, error) {
+	if len(campaigns) == 1 && campaigns[0] == v.ahead.campaign {
+		return v.ahead.runs, nil
+	}
 	return runsOf(ctx, v.tx, v.ws, campaigns)
 }
 
 // HumanAsOf implements rollup.View. Where the rules have seen everything that the snapshot holds, they are as far as now; else
 // as far as they were when they last had seen everything.
 func (v *view) HumanAsOf(ctx context.Context) (at time.Time, err error) {
-	err = v.each(ctx, func(r row) error {
+	if v.ahead.campaign != (campaign.ID{}) {
+		return v.ahead.human, nil
+	}
+	return at, v.each(ctx, v.scanHuman(&at), humanSQL, v.ws)
+}
+
+const humanSQL = "SELECT human, stamp, human_as_of, (extract(epoch FROM transaction_timestamp()) * 1000000)::bigint FROM counters WHERE workspace_id = $1"
+
+// scanHuman reads humanSQL.
+func (v *view) scanHuman(at *time.Time) func(row) error {
+	return func(r row) error {
 		var human, stamp, asOf, now int64
 		err := r.Scan(&human, &stamp, &asOf, &now)
 		switch {
 		case human < stamp:
-			at = fromMicros(asOf)
+			*at = fromMicros(asOf)
 		case v.now.IsZero():
-			at = fromMicros(now)
+			*at = fromMicros(now)
 		default:
-			at = v.now
+			*at = v.now
 		}
 		return err
-	}, "SELECT human, stamp, human_as_of, (extract(epoch FROM transaction_timestamp()) * 1000000)::bigint FROM counters WHERE workspace_id = $1", v.ws)
-	return at, err
+	}
 }
 
 const clicksSQL = "SELECT id, ordinal, actor, link FROM events WHERE workspace_id = $1 AND campaign = $2 AND type = 4 AND id >= $3 AND id < $4"
