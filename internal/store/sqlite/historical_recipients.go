@@ -6,6 +6,7 @@ import (
 	"context"
 	"database/sql"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -13,46 +14,42 @@ import (
 	"monterey/internal/bounce"
 )
 
-const (
-	// ordinalsTogether is of how many recipients the places are read together: those of so many must fit into memory.
-	ordinalsTogether = 250
-	// ordinalsBeside recipients, at least, are looked for by two readers.
-	ordinalsBeside = 2 * ordinalsTogether
-)
+// ordinalsTogether is of how many recipients the places are read together: those of so many must fit into memory.
+const ordinalsTogether = 100
 
 // ofRecipients is the total of what recipients have, and the page. To look for each of many takes longer than all else, so it is
-// done once for both, and where a second reader is to be had it does a half.
+// done once for both, and a second reader helps where one is to be had.
 func (q *bounceQuery) ofRecipients(ctx context.Context, s *Store) (total int64, rows []bounce.Historical, err error) {
-	parts := [][]int64{q.ordinals}
+	parts := slices.Collect(slices.Chunk(q.ordinals, ordinalsTogether))
+	var taken atomic.Int64
+	next := func() (part []int64, ok bool) {
+		n := int(taken.Add(1)) - 1
+		if n >= len(parts) {
+			return nil, false
+		}
+		return parts[n], true
+	}
 	var g errgroup.Group
-	var second *picked
-	if n := len(q.ordinals); n >= ordinalsBeside && s.second.TryAcquire(1) {
+	second := &picked{}
+	if len(parts) > 1 && s.second.TryAcquire(1) {
 		defer s.second.Release(1)
-		parts = [][]int64{q.ordinals[:n/2], q.ordinals[n/2:]}
 		s.readBeside(ctx, &g, "list bounces", func(tx *sql.Tx) error {
 			other := *q
 			other.view = s.newView(tx, q.ws, time.Time{})
 			stamp, err := other.view.stamp(ctx)
 			if err == nil && stamp == q.stamp { // else it sees what this reader does not
-				second, err = other.pick(ctx, parts[1])
+				second, err = other.pick(ctx, next)
 			}
 			return err
 		})
 	}
-	all, err := q.pick(ctx, parts[0])
+	all, err := q.pick(ctx, next)
 	if err = cmp.Or(g.Wait(), err); err != nil {
 		return 0, nil, err
 	}
-	if len(parts) > 1 && second == nil {
-		if second, err = q.pick(ctx, parts[1]); err != nil {
-			return 0, nil, err
-		}
-	}
-	if second != nil {
-		all.total += second.total
-		all.found = append(all.found, second.found...)
-		all.shorten()
-	}
+	all.total += second.total
+	all.found = append(all.found, second.found...)
+	all.shorten()
 	var places []byte
 	for _, p := range all.found[min(len(all.found), q.Offset):] {
 		places = append(places, p[:]...)
@@ -77,7 +74,8 @@ type picked struct {
 	last  *[placeSize]byte               // of the first; nil = they are fewer than wanted
 }
 
-func (q *bounceQuery) pick(ctx context.Context, ordinals []int64) (*picked, error) {
+// pick goes through parts of the recipients until there is none left.
+func (q *bounceQuery) pick(ctx context.Context, next func() (part []int64, ok bool)) (*picked, error) {
 	behind := *q
 	if q.After != nil {
 		behind.narrowBehind(*q.After)
@@ -87,7 +85,7 @@ func (q *bounceQuery) pick(ctx context.Context, ordinals []int64) (*picked, erro
 		p.order = func(a, b [placeSize]byte) int { return bytes.Compare(b[:], a[:]) }
 	}
 	var places []byte
-	for part := range slices.Chunk(ordinals, ordinalsTogether) {
+	for part, ok := next(); ok; part, ok = next() {
 		var err error
 		if places, err = q.placesOf(ctx, part, places[:0]); err != nil {
 			return nil, err

@@ -494,13 +494,13 @@ func (h *histories) withBounceQuery(t rapid.TB, p bounce.ListParams, fn func(*sq
 	}
 }
 
-// Of many recipients a second reader does a half, and only if it sees what the first does.
+// Of many recipients a second reader does a part, and only if it sees what the first does.
 func TestHistoryOfMany(t *testing.T) {
 	f := newFixture(t, 1, 0, 0)
 	put := func(first, n int) (addresses []string) {
 		rows := make([]bounce.Historical, n)
 		for i := range rows {
-			rows[i] = bounce.Historical{ProviderEventID: strconv.Itoa(first + i), Address: fmt.Sprintf("p%d@example.com", i%(ordinalsBeside+7)), Class: bounce.Hard,
+			rows[i] = bounce.Historical{ProviderEventID: strconv.Itoa(first + i), Address: fmt.Sprintf("p%d@example.com", i%(6*ordinalsTogether+7)), Class: bounce.Hard,
 				OccurredAt: fixtureStart.Add(time.Duration(i*7919%n) * time.Second)}
 			addresses = append(addresses, rows[i].Address)
 		}

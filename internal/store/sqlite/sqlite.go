@@ -256,7 +256,7 @@ func (s *Store) readBeside(ctx context.Context, g *errgroup.Group, what string, 
 }
 
 // countingShare is how much longer than a job counting has the writer while there is something to count.
-const countingShare = 3
+const countingShare = 5
 
 // letCount waits, behind a job's transaction that took so long, until nothing is left to be counted, but not longer than
 // countingShare allows.
