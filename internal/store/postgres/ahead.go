@@ -202,12 +202,23 @@ type asked struct{ pgx.Batch }
 
 // send runs what waits and then b, all in one message.
 func (a *asked) send(ctx context.Context, tx pgx.Tx, b *pgx.Batch) error {
-	all := &pgx.Batch{QueuedQueries: append(a.QueuedQueries, b.QueuedQueries...)}
-	a.Batch = pgx.Batch{}
+	all := a.before(b)
 	if all.Len() == 0 {
 		return nil
 	}
 	return tx.SendBatch(ctx, all).Close()
+}
+
+// sendLast is send of the last statements of a read.
+func (a *asked) sendLast(ctx context.Context, tx pgx.Tx, b *pgx.Batch) error {
+	return sendLast(ctx, tx, a.before(b))
+}
+
+// before is what waits, which it does no longer, and then b.
+func (a *asked) before(b *pgx.Batch) *pgx.Batch {
+	all := &pgx.Batch{QueuedQueries: append(a.QueuedQueries, b.QueuedQueries...)}
+	a.Batch = pgx.Batch{}
+	return all
 }
 
 // eachOf is how f reads each row of an answer in a batch.

@@ -38,9 +38,8 @@ func listBounces(ctx context.Context, v *view, key []byte, p bounce.ListParams) 
 	if err != nil {
 		return out, err
 	}
-	someAccounts := false
 	if !q.nothing {
-		out.Items, out.Total, someAccounts, err = q.page(ctx)
+		out.Items, out.Total, err = q.page(ctx)
 	}
 	if err == nil {
 		err = q.send(ctx, &pgx.Batch{}) // where nothing was
@@ -52,7 +51,7 @@ func listBounces(ctx context.Context, v *view, key []byte, p bounce.ListParams) 
 	if len(out.Items) > p.Limit {
 		out.Items, out.More = out.Items[:p.Limit], true
 	}
-	if someAccounts {
+	if q.someAccounts > 0 {
 		err = v.addAccounts(ctx, out.Items)
 	}
 	return out, err
@@ -94,7 +93,11 @@ type bounceQuery struct {
 	lately       bool  // few were updated since
 	stamp        int64 // counters.stamp
 	waits        asked
+	someAccounts int64 // there are, and the rows come without their numbers
 }
+
+// fewRows come with the numbers of their accounts; of more they are asked for together.
+const fewRows = 501
 
 func newBounceQuery(ctx context.Context, v *view, key []byte, p bounce.ListParams) (*bounceQuery, error) {
 	q := &bounceQuery{view: v, ListParams: p, to: micros(bounce.End), until: math.MaxInt64}
@@ -216,8 +219,8 @@ func (q *bounceQuery) compare(a, b bounce.Historical) int {
 	return d
 }
 
-// page is the bounces of the page, and one more if there is more, the exact total, and whether there are accounts.
-func (q *bounceQuery) page(ctx context.Context) (rows []bounce.Historical, total int64, someAccounts bool, err error) {
+// page is the bounces of the page, and one more if there is more, and the exact total.
+func (q *bounceQuery) page(ctx context.Context) (rows []bounce.Historical, total int64, err error) {
 	var b pgx.Batch
 	var parts [3]int64
 	counted := q.collected() && !q.NoTotal && q.After == nil // the rows tell how many there are
@@ -231,7 +234,7 @@ func (q *bounceQuery) page(ctx context.Context) (rows []bounce.Historical, total
 	case q.Offset < eventlist.SeekFrom || q.byUpdate() || q.changes() || q.ordinals != nil:
 	default:
 		if skip, err = q.seek(ctx, &b); err != nil {
-			return nil, 0, false, err
+			return nil, 0, err
 		}
 		b = pgx.Batch{}
 	}
@@ -240,21 +243,26 @@ func (q *bounceQuery) page(ctx context.Context) (rows []bounce.Historical, total
 		text, args := q.rowsSQL(skip)
 		b.Queue(text, args...).Query(eachOf(read.scan))
 	}
-	var some int64
-	askOne(&b, &some, "SELECT 1 FROM accounts WHERE workspace_id = $1 LIMIT 1", q.ws)
-	if err = q.send(ctx, &b); err != nil {
-		return nil, 0, false, err
+	send := q.waits.sendLast
+	if q.Limit >= fewRows {
+		askOne(&b, &q.someAccounts, "SELECT 1 FROM accounts WHERE workspace_id = $1 LIMIT 1", q.ws)
+	}
+	if q.Limit >= fewRows || counted && skip > 0 {
+		send = q.waits.send
+	}
+	if err = send(ctx, q.tx, &b); err != nil {
+		return nil, 0, err
 	}
 	slices.SortFunc(read.rows, q.compare) // they come so, nearly always, but a join promises nothing
 	switch {
 	case counted && len(read.rows) > 0:
-		return read.rows, read.found, some > 0, nil
+		return read.rows, read.found, nil
 	case counted && skip > 0: // the page is behind the last of them
 		b = pgx.Batch{}
 		q.askTotal(&b, &parts)
 		err = q.send(ctx, &b)
 	}
-	return read.rows, parts[0] + parts[1] + parts[2], some > 0, err
+	return read.rows, parts[0] + parts[1] + parts[2], err
 }
 
 // narrowBehind makes the cursor a bound of the rows.
@@ -351,17 +359,24 @@ func (q *bounceQuery) order(of string) string {
 	return " ORDER BY " + of + "occurred_at" + direction + ", " + of + "id" + direction
 }
 
-// bounceColumns are what bounceBatch reads, of bounces b and addresses a; how many were found comes last.
+// bounceColumns are what bounceBatch reads, of bounces b and addresses a; the numbers of accounts and how many were found come last.
 const bounceColumns = "b.occurred_at, b.id, b.provider, b.provider_event_id, b.ordinal, b.class, b.updated_at, b.reason, b.facts, coalesce(a.address, ''), "
 
 const bounceAddress = " LEFT JOIN addresses a ON a.workspace_id = b.workspace_id AND a.ordinal = b.ordinal"
 
+// accountsColumn is the accounts that hold the address; NULL = none.
+const accountsColumn = "(SELECT array_agg(c.number) FROM accounts c WHERE c.workspace_id = b.workspace_id AND c.address = a.address), "
+
 // rowsSQL reads the rows of the page, and one more.
 func (q *bounceQuery) rowsSQL(skip int) (text string, args []any) {
+	columns := bounceColumns + accountsColumn
+	if q.Limit >= fewRows {
+		columns = bounceColumns + "NULL::text[], "
+	}
 	if !q.collected() && !q.streams() && skip == 0 { // the rows themselves are in order
 		var w where
 		q.where(&w, q.classes)
-		return "SELECT " + bounceColumns + "0::bigint FROM historical_bounces b" + bounceAddress + " WHERE " + w.sql() + q.order("b.") + " LIMIT " + w.arg(q.Limit+1), w.args
+		return "SELECT " + columns + "0::bigint FROM historical_bounces b" + bounceAddress + " WHERE " + w.sql() + q.order("b.") + " LIMIT " + w.arg(q.Limit+1), w.args
 	}
 	count := "0::bigint"
 	found, text, args := q.places(q.Limit+1, skip)
@@ -369,7 +384,7 @@ func (q *bounceQuery) rowsSQL(skip int) (text string, args []any) {
 		count = "(SELECT count(*) FROM found)"
 	}
 	w := where{args: args}
-	return found + "SELECT " + bounceColumns + count + " FROM (" + text + ") k JOIN historical_bounces b ON b.workspace_id = " + w.arg(q.ws) +
+	return found + "SELECT " + columns + count + " FROM (" + text + ") k JOIN historical_bounces b ON b.workspace_id = " + w.arg(q.ws) +
 		" AND b.occurred_at = k.occurred_at AND b.id = k.id" + bounceAddress, w.args
 }
 
@@ -385,11 +400,13 @@ type bounceBatch struct {
 	occurred, updated int64
 	provider, facts   pgtype.DriverBytes
 	reason            string
+	accounts          []string
 }
 
 func newBounceBatch(n int) *bounceBatch {
 	b := &bounceBatch{rows: make([]bounce.Historical, 0, n), known: bounce.FactsReader{}}
-	b.dest = []any{&b.occurred, &b.h.ID, &b.provider, &b.h.ProviderEventID, &b.h.Recipient, &b.h.Class, &b.updated, &b.reason, &b.facts, &b.h.Address, &b.found}
+	b.dest = []any{&b.occurred, &b.h.ID, &b.provider, &b.h.ProviderEventID, &b.h.Recipient, &b.h.Class, &b.updated, &b.reason, &b.facts, &b.h.Address,
+		&b.accounts, &b.found}
 	return b
 }
 
@@ -398,7 +415,8 @@ func (b *bounceBatch) scan(r row) error {
 		return err
 	}
 	h := b.h
-	h.OccurredAt, h.UpdatedAt, h.Provider, h.AccountNumbers = fromMicros(b.occurred), fromMicros(b.updated), b.name(), []string{}
+	h.OccurredAt, h.UpdatedAt, h.Provider, h.AccountNumbers = fromMicros(b.occurred), fromMicros(b.updated), b.name(), append([]string{}, b.accounts...)
+	slices.Sort(h.AccountNumbers)
 	if err := b.known.Read(b.facts, b.reason, &h); err != nil {
 		return err
 	}
