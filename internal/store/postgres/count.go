@@ -63,6 +63,7 @@ func errTaken() error {
 // Count implements ingest.Store. What makes a delivery count once is that its row in the inbox is deleted by the transaction
 // that counts it.
 func (s *Store) Count(ctx context.Context, items []ingest.Item, f func(ingest.Tx) error) error {
+	defer s.counts.Begin()()
 	nums, err := s.workspaceNums(ctx, items)
 	if err != nil {
 		return err

@@ -40,7 +40,9 @@ func (s *Store) PutPage(ctx context.Context, c workspace.Caller, p provider.Name
 	if _, err := s.workspace(ctx, c); err != nil {
 		return err
 	}
-	return s.rewrite(ctx, "put page of bounces", c, func(w *workspaceTx) error {
+	var began time.Time
+	err := s.rewrite(ctx, "put page of bounces", c, func(w *workspaceTx) error {
+		began = time.Now()
 		got, err := w.putBounces(ctx, p, rows)
 		if err != nil {
 			return err
@@ -51,6 +53,10 @@ func (s *Store) PutPage(ctx context.Context, c workspace.Caller, p provider.Name
 		}
 		return saveStep(ctx, w.tx, w.ws, made)
 	})
+	if err == nil {
+		s.counts.GoFirst(ctx, time.Since(began))
+	}
+	return err
 }
 
 // bounceChange is a historical bounce as it is to be.

@@ -31,6 +31,7 @@ import (
 	"monterey/internal/provider"
 	"monterey/internal/recipient"
 	"monterey/internal/store"
+	"monterey/internal/store/giveway"
 	"monterey/internal/store/memo"
 	"monterey/internal/task/jobs"
 	"monterey/internal/workspace"
@@ -92,6 +93,7 @@ type Store struct {
 	packer     *delivery.Packer
 
 	campaigns *memo.Memo[campaign.ID, int64]
+	counts    giveway.Counting
 
 	mu             sync.Mutex
 	nums           map[workspace.ID]workspaceRow // immutable facts of workspaces; filled as they are asked for

@@ -52,6 +52,7 @@ func (s *Store) Workspaces(ctx context.Context) ([]workspace.ID, error) {
 
 // Count implements ingest.Store.
 func (s *Store) Count(ctx context.Context, items []ingest.Item, f func(ingest.Tx) error) error {
+	defer s.counts.Begin()()
 	t := &countTx{s: s, now: s.now(), byWorkspace: map[workspace.ID]*workspaceTx{}}
 	var size int64
 	last := map[uint64]int64{}

@@ -21,6 +21,7 @@ import (
 	"monterey/internal/provider"
 	"monterey/internal/recipient"
 	"monterey/internal/suppression"
+	"monterey/internal/task"
 )
 
 // histories is a workspace with a history of bounces, and what a reader should see of it.
@@ -534,4 +535,34 @@ func TestHistoryOfMany(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// A page of a backfill is followed by a pause while something is counted.
+func TestABackfillLetsCountingGoFirst(t *testing.T) {
+	h := newHistories(t, 1)
+	of := task.New(task.Backfill, task.Params{}, "test", fixtureStart)
+	if err := h.CreateTask(t.Context(), h.caller, of); err != nil {
+		t.Fatal(err)
+	}
+	put := func() {
+		step := func(bounce.Upserted) (task.Step, error) { return task.Step{Task: of.ID}, nil }
+		if err := h.PutPage(t.Context(), h.caller, provider.Campaigner, nil, step); err != nil {
+			t.Error(err)
+		}
+	}
+	put() // nothing is counted
+	h.counts.Share = 1 << 30
+	ended := h.counts.Begin()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		put()
+	}()
+	select {
+	case <-done:
+		t.Error("it went on")
+	case <-time.After(200 * time.Millisecond):
+	}
+	ended()
+	<-done
 }

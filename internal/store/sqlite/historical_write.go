@@ -73,7 +73,7 @@ func (s *Store) PutPage(ctx context.Context, c workspace.Caller, p provider.Name
 		return saveStep(ctx, w.tx, w.ws, made)
 	})
 	if err == nil {
-		s.letCount(ctx, time.Since(began))
+		s.counts.GoFirst(ctx, time.Since(began))
 	}
 	return err
 }

@@ -8,11 +8,9 @@ import (
 
 	"github.com/google/uuid"
 
-	"monterey/internal/bounce"
 	"monterey/internal/delivery"
 	"monterey/internal/ingest"
 	"monterey/internal/provider"
-	"monterey/internal/task"
 	"monterey/internal/workspace"
 )
 
@@ -157,37 +155,6 @@ func TestWaitingTakesLittleMemory(t *testing.T) {
 	if now, err := r.AsOf(t.Context(), workspace.System(r.body.Workspace)); err != nil || now.Before(r.now()) {
 		t.Errorf("all counted: as of %s, but it is %s: %v", now, r.now(), err)
 	}
-}
-
-// A page of a backfill is followed by a pause while there is something to count.
-func TestABackfillLetsCountingGoFirst(t *testing.T) {
-	r := newIntakeRig(t)
-	r.openInbox()
-	r.counting = 1 << 30 // times as long as a page took
-	caller, of := workspace.System(r.body.Workspace), task.New(task.Backfill, task.Params{}, "test", r.now())
-	if err := r.CreateTask(t.Context(), caller, of); err != nil {
-		t.Fatal(err)
-	}
-	put := func() {
-		step := func(bounce.Upserted) (task.Step, error) { return task.Step{Task: of.ID}, nil }
-		if err := r.PutPage(t.Context(), caller, provider.Campaigner, nil, step); err != nil {
-			t.Error(err)
-		}
-	}
-	put() // nothing is left to be counted
-	r.send()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		put()
-	}()
-	select {
-	case <-done:
-		t.Error("it went on")
-	case <-time.After(100 * time.Millisecond):
-	}
-	r.countAll()
-	<-done
 }
 
 func TestABackupThatCouldNotHoldTheInboxFails(t *testing.T) {

@@ -28,6 +28,7 @@ import (
 	"monterey/internal/fault"
 	"monterey/internal/provider"
 	"monterey/internal/recipient"
+	"monterey/internal/store/giveway"
 	"monterey/internal/store/memo"
 	"monterey/internal/task/jobs"
 	"monterey/internal/workspace"
@@ -75,9 +76,9 @@ type Store struct {
 	links      *memo.Memo[linkKey, int64]
 	queue      *jobs.Queue[*sql.Tx]
 	packer     *delivery.Packer
-	importing  chan struct{}       // holds one while an import changes an account directory
-	walLimit   int64               // see relieve
-	counting   time.Duration       // see letCount
+	importing  chan struct{} // holds one while an import changes an account directory
+	walLimit   int64         // see relieve
+	counts     giveway.Counting
 	second     *semaphore.Weighted // of those who read and wait for another reader: fewer than readers, or all could wait for ever
 	needs      int64               // the schema version of this release
 
@@ -99,7 +100,7 @@ type workspaceRow struct {
 // Open opens the main file at path, making it when it is not there. It does not migrate (see Migrate) and does not open
 // the inbox (see OpenInbox): commands work beside a running server.
 func Open(path string, now func() time.Time) (*Store, error) {
-	s := &Store{now: now, path: path, walLimit: walLimit, counting: countingShare, second: semaphore.NewWeighted(Readers / 2), nums: map[workspace.ID]workspaceRow{}, importing: make(chan struct{}, 1),
+	s := &Store{now: now, path: path, walLimit: walLimit, second: semaphore.NewWeighted(Readers / 2), nums: map[workspace.ID]workspaceRow{}, importing: make(chan struct{}, 1),
 		recipients: memo.New[recipient.Hash, recipient.Ordinal](memo.Recipients), links: memo.New[linkKey, int64](memo.Links),
 		workspaceIDs: map[int64]workspace.ID{}, connectionIDs: map[int64]provider.ID{}, connectionNums: map[provider.ID]int64{}}
 	var err error
@@ -253,24 +254,6 @@ func (s *Store) readBeside(ctx context.Context, g *errgroup.Group, what string, 
 		}()
 		return s.read(ctx, what, f)
 	})
-}
-
-// countingShare is how much longer than a job counting has the writer while there is something to count.
-const countingShare = 5
-
-// letCount waits, behind a job's transaction that took so long, until nothing is left to be counted, but not longer than
-// countingShare allows.
-func (s *Store) letCount(ctx context.Context, had time.Duration) {
-	over := time.After(s.counting * had)
-	for s.inbox != nil && s.Backlog() > 0 {
-		select {
-		case <-ctx.Done():
-			return
-		case <-over:
-			return
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
 }
 
 func inTx(ctx context.Context, db *sql.DB, what string, opts *sql.TxOptions, f func(*sql.Tx) error) error {
