@@ -23,7 +23,7 @@ type run struct {
 	*Backfill
 	client   *campaigner.Client
 	caller   workspace.Caller
-	task     task.Task // Progress is that of the last step; see wait
+	task     task.Task // Progress is that of the last step: it belongs to the batch being stored until wait
 	state    state
 	provider provider.Name
 	until    time.Time
@@ -115,7 +115,7 @@ func (r *run) store(ctx context.Context, from campaigner.BounceList, rows []camp
 	good, wrong, fault, err := r.readable(ctx, from, rows)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err != nil {
+	if err = cmp.Or(r.known(), err); err != nil {
 		return 0, err
 	}
 	r.state.Fault = cmp.Or(r.state.Fault, fault)
@@ -180,6 +180,14 @@ func (r *run) flush(ctx context.Context) {
 		fresh, err := r.put(ctx, b, state)
 		done <- stored{fresh, err}
 	}()
+}
+
+// known is why a batch could not be stored, as far as that is known without waiting: nothing more is read then.
+func (r *run) known() error {
+	if len(r.storing) > 0 {
+		_, _ = r.wait() // it is there, and kept in late
+	}
+	return r.late
 }
 
 // wait waits until no batch is being stored, and says how many bounces of the one waited for were new or changed.
