@@ -12,7 +12,6 @@ import (
 	"monterey/internal/campaign"
 	"monterey/internal/fault"
 	"monterey/internal/rollup"
-	"monterey/internal/store/rolluprow"
 )
 
 // foldThrough gives the campaigns and the workspace lifetime rows of the days before one.
@@ -37,19 +36,7 @@ func (f *fixture) foldThrough(through time.Time) {
 	}
 	f.write(func(tx pgx.Tx) {
 		f.exec(tx, "DELETE FROM rollups WHERE span = 4")
-		sorted, err := rolluprow.Sorted(rows, func(c campaign.ID) (int64, error) {
-			if c == rollup.Workspace {
-				return -1, nil
-			}
-			return f.numOf(c), nil
-		})
-		if err != nil {
-			f.t.Fatal(err)
-		}
-		for _, r := range sorted {
-			counts, sets, _, _ := r.Parts()
-			f.exec(tx, "INSERT INTO rollups (workspace_id, campaign, span, bucket, counts, sets, quarters) VALUES ($1, $2, 4, 0, $3, $4, '')", f.ws, r.Campaign, counts, sets)
-		}
+		f.putRollups(tx, rows)
 	})
 }
 

@@ -259,19 +259,7 @@ func (f *fixture) rollUp(tx pgx.Tx) {
 		}
 	}
 	f.exec(tx, "DELETE FROM rollups")
-	sorted, err := rolluprow.Sorted(rows, func(c campaign.ID) (int64, error) {
-		if c == rollup.Workspace {
-			return -1, nil
-		}
-		return f.numOf(c), nil
-	})
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	for _, r := range sorted {
-		counts, sets, quarters, _ := r.Parts()
-		f.exec(tx, "INSERT INTO rollups (workspace_id, campaign, span, bucket, counts, sets, quarters) VALUES ($1, $2, $3, $4, $5, $6, $7)", f.ws, r.Campaign, int64(r.Span), r.Bucket, counts, sets, quarters)
-	}
+	f.putRollups(tx, rows)
 	f.exec(tx, "DELETE FROM domains")
 	for name, members := range f.domains() {
 		for it := members.Iterator(); it.HasNext(); {
@@ -308,4 +296,21 @@ func null(text string) any {
 		return nil
 	}
 	return text
+}
+
+// putRollups stores rows of which none is there.
+func (f *fixture) putRollups(tx pgx.Tx, rows map[rollup.Key]*rollup.Row) {
+	sorted, err := rolluprow.Sorted(rows, func(c campaign.ID) (int64, error) {
+		if c == rollup.Workspace {
+			return -1, nil
+		}
+		return f.numOf(c), nil
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	for _, r := range sorted {
+		counts, sets, quarters, _ := r.Parts()
+		f.exec(tx, "INSERT INTO rollups (workspace_id, campaign, span, bucket, counts, sets, quarters) VALUES ($1, $2, $3, $4, $5, $6, $7)", f.ws, r.Campaign, int64(r.Span), r.Bucket, counts, sets, quarters)
+	}
 }
