@@ -128,11 +128,11 @@ func (c *counting) run(ctx context.Context, tx WorkspaceTx, now time.Time) error
 	if err := c.countMarks(ctx, tx, campaigns, now); err != nil {
 		return err
 	}
-	events, rows, err := c.insert(ctx, tx, campaigns)
+	events, write, err := c.insert(ctx, tx, campaigns)
 	if err != nil || len(events) == 0 {
 		return err
 	}
-	if err := tx.MergeRollups(ctx, rows); err != nil {
+	if err := write(ctx); err != nil {
 		return err
 	}
 	return tx.Suppress(ctx, causes(events))
@@ -162,10 +162,8 @@ func (c *counting) campaigns(ctx context.Context, tx WorkspaceTx) (map[string]ca
 	return tx.Campaigns(ctx, provider.Campaigner, refs) // a second provider will make this a lookup for each of them
 }
 
-// insert stores the events that are new and says what became of each report. The new events come back with the rows they make.
-func (c *counting) insert(ctx context.Context, tx WorkspaceTx, campaigns map[string]campaign.ID) (
-	[]event.Event, map[rollup.Key]*rollup.Row, error,
-) {
+// insert stores the events that are new and says what became of each report. The new events come back with what writes their rollups.
+func (c *counting) insert(ctx context.Context, tx WorkspaceTx, campaigns map[string]campaign.ID) ([]event.Event, Write, error) {
 	if err := c.recipients(ctx, tx); err != nil {
 		return nil, nil, err
 	}
@@ -190,9 +188,13 @@ func (c *counting) insert(ctx context.Context, tx WorkspaceTx, campaigns map[str
 		events[i] = newEvent(c.reports[n], campaigns, stamp.Add(time.Duration(i)*time.Microsecond))
 		from[i] = c.reports[n].d.ID
 	}
-	guess := guessRollups(events)
+	join, err := tx.JoinRollups(ctx, keysOf(events))
+	if err != nil {
+		return nil, nil, err
+	}
+	guess := guessRollups(join, events)
 	inserted, err := tx.InsertEvents(ctx, events, from)
-	rows := <-guess
+	write := <-guess
 	if err != nil {
 		return nil, nil, err
 	}
@@ -210,23 +212,27 @@ func (c *counting) insert(ctx context.Context, tx WorkspaceTx, campaigns map[str
 			recoveries = append(recoveries, *r)
 		}
 	}
-	if rows == nil || len(fresh) < len(inserted) {
-		rows = rollups(fresh)
+	if write == nil || len(fresh) < len(inserted) {
+		if write, err = join(rollups(fresh)); err != nil {
+			return nil, nil, err
+		}
 	}
 	if len(recoveries) > 0 {
-		return fresh, rows, tx.AddRecovered(ctx, fresh, recoveries)
+		return fresh, write, tx.AddRecovered(ctx, fresh, recoveries)
 	}
-	return fresh, rows, nil
+	return fresh, write, nil
 }
 
 // guessRollups works the rows of all these events out while they are stored: most often all of them are new. It sends none if it
 // fails; who works them out again sees why.
-func guessRollups(events []event.Event) <-chan map[rollup.Key]*rollup.Row {
-	guess := make(chan map[rollup.Key]*rollup.Row, 1)
+func guessRollups(join Join, events []event.Event) <-chan Write {
+	guess := make(chan Write, 1)
 	go func() {
 		defer close(guess)
 		defer func() { _ = recover() }()
-		guess <- rollups(events)
+		if write, err := join(rollups(events)); err == nil {
+			guess <- write
+		}
 	}()
 	return guess
 }
@@ -353,6 +359,29 @@ func rollups(events []event.Event) map[rollup.Key]*rollup.Row {
 	widen(rows, rollup.Hour, rollup.Day)
 	widen(rows, rollup.Day, rollup.Week)
 	return rows
+}
+
+// keysOf are the keys of the rows that these events make, but for quarters.
+func keysOf(events []event.Event) []rollup.Key {
+	seen := map[rollup.Key]bool{}
+	var keys []rollup.Key
+	add := func(k rollup.Key) {
+		if !seen[k] {
+			seen[k], keys = true, append(keys, k)
+		}
+	}
+	for i := range events {
+		at := events[i].OccurredAt.Unix()
+		for _, c := range [...]campaign.ID{events[i].Campaign, rollup.Workspace} {
+			add(rollup.Key{Campaign: c, Span: rollup.Hour, Bucket: rollup.Hour.Bucket(at)})
+		}
+	}
+	for _, span := range [...]rollup.Span{rollup.Day, rollup.Week} {
+		for _, k := range keys {
+			add(rollup.Key{Campaign: k.Campaign, Span: span, Bucket: span.Bucket(k.Bucket)})
+		}
+	}
+	return keys
 }
 
 // addQuarter counts an event in its campaign's quarter hour and in the workspace's.

@@ -100,7 +100,7 @@ func TestOnlyThePoisonousDeliveryIsHeld(t *testing.T) {
 			if got := r.statistics("1"); got.Opens != 20 {
 				t.Errorf("%d opens, want 20", got.Opens)
 			}
-			if n := r.worker.Totals(); n.Deliveries != 21 || n.Inserted != 20 || n.Quarantined != 2 {
+			if n := r.totals(22); n.Deliveries != 21 || n.Inserted != 20 || n.Quarantined != 2 {
 				t.Errorf("totals %+v", n)
 			}
 		})
@@ -123,7 +123,7 @@ func TestAStoreThatFailsHoldsNothing(t *testing.T) {
 	if err := r.worker.Ready(); err != nil {
 		t.Errorf("still not ready: %v", err)
 	}
-	if n := r.worker.Totals(); n.Deliveries != 20 || n.Inserted != 20 || n.Quarantined != 0 {
+	if n := r.totals(20); n.Deliveries != 20 || n.Inserted != 20 || n.Quarantined != 0 {
 		t.Errorf("totals %+v", n)
 	}
 }
@@ -208,7 +208,7 @@ func TestADecoderThatFailsHoldsEveryObject(t *testing.T) {
 	if err != nil || d.Counts != (delivery.Counts{Quarantined: 2}) || d.State != delivery.Quarantined {
 		t.Errorf("%+v: %v", d, err)
 	}
-	if n := r.worker.Totals(); n.Received != 2 || n.Quarantined != 2 {
+	if n := r.totals(2); n.Received != 2 || n.Quarantined != 2 {
 		t.Errorf("totals %+v", n)
 	}
 }

@@ -121,6 +121,14 @@ func (r *rig) counted() {
 	}
 }
 
+// totals are the worker's once it has received so many objects: it adds them up a moment after they are counted.
+func (r *rig) totals(received uint64) ingest.Totals {
+	for deadline := time.Now().Add(5 * time.Second); r.worker.Totals().Received < received && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	return r.worker.Totals()
+}
+
 func (r *rig) statistics(ref string) rollup.Statistics {
 	r.t.Helper()
 	asOf, err := r.store.AsOf(r.t.Context(), r.ws)
@@ -167,7 +175,7 @@ func TestReplayedWebhooksMoveNothing(t *testing.T) {
 	if got.Opens != 2 || got.UniqueOpens != 2 || got.Clicks != 2 || got.UniqueClicks != 1 {
 		t.Errorf("got %+v", got)
 	}
-	if n := r.worker.Totals(); n.Received != 100 || n.Inserted != 4 || n.Duplicate != 96 {
+	if n := r.totals(100); n.Received != 100 || n.Inserted != 4 || n.Duplicate != 96 {
 		t.Errorf("totals %+v", n)
 	}
 }

@@ -100,8 +100,8 @@ type WorkspaceTx interface {
 
 	RecoveryTx
 
-	// MergeRollups joins each row into the stored one of its key.
-	MergeRollups(ctx context.Context, rows map[rollup.Key]*rollup.Row) error
+	// JoinRollups reads what is stored of the rows with these keys, none of Quarter or Lifetime.
+	JoinRollups(ctx context.Context, keys []rollup.Key) (Join, error)
 	// PutRollups replaces rows; a row without events is removed.
 	PutRollups(ctx context.Context, rows map[rollup.Key]*rollup.Row) error
 	// FactsByCampaign calls f for each event of the workspace with from <= At < to, in order of id.
@@ -146,6 +146,13 @@ type WorkspaceTx interface {
 	// SetRules gives these events another rule and a new updated_at.
 	SetRules(ctx context.Context, ids []event.ID, r []event.Rule) error
 }
+
+// Join adds rows, of the keys given to JoinRollups and of their quarters, to what was stored of them then. It may be called beside whatever
+// the transaction does but for writing rollups, and again for other rows; write stores one sum.
+type Join func(rows map[rollup.Key]*rollup.Row) (write Write, err error)
+
+// Write writes what was made ready.
+type Write func(ctx context.Context) error
 
 // RecoveryTx is what recovery needs of a transaction's part of a workspace (see recovery.go).
 type RecoveryTx interface {

@@ -49,9 +49,9 @@ func (w *workspaceTx) saveArchive(ctx context.Context, b *pgx.Batch, ds []delive
 	b.Queue("INSERT INTO archives (workspace_id, num, last, created_at, bodies) VALUES ($1, $2, $3, $4, $5)", w.ws, nums[0], nums[n-1], received[0], a.Packed)
 	b.Queue(`INSERT INTO deliveries (workspace_id, archive, num, connection, received_at, state, objects, bytes, inserted, duplicate, ignored, quarantined, results, start)
 		SELECT $1, $2, d.num, d.connection, d.received_at, d.state, d.objects, d.bytes, d.inserted, d.duplicate, d.ignored, d.quarantined, d.results, d.start
-		FROM unnest($3::bigint[], $4::integer[], $5::bigint[], $6::smallint[], $7::integer[], $8::integer[], $9::integer[], $10::integer[], $11::integer[],
-		$12::integer[], $13::bytea[], $14::integer[])
-		AS d (num, connection, received_at, state, objects, bytes, inserted, duplicate, ignored, quarantined, results, start)`,
+		FROM (SELECT unnest($3::bigint[]) AS num, unnest($4::integer[]) AS connection, unnest($5::bigint[]) AS received_at, unnest($6::smallint[]) AS state, unnest($7::integer[]) AS objects,
+		unnest($8::integer[]) AS bytes, unnest($9::integer[]) AS inserted, unnest($10::integer[]) AS duplicate, unnest($11::integer[]) AS ignored, unnest($12::integer[]) AS quarantined,
+		unnest($13::bytea[]) AS results, unnest($14::integer[]) AS start) AS d`,
 		w.ws, nums[0], nums, conns, received, states, objects, bytes, inserted, duplicate, ignored, held, results, starts)
 	return nil
 }

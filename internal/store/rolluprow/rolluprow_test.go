@@ -1,6 +1,7 @@
 package rolluprow
 
 import (
+	"context"
 	"math/rand/v2"
 	"testing"
 
@@ -52,27 +53,72 @@ func TestRows(t *testing.T) {
 					want[k] = sum
 				}
 			}
-			all, err := Sorted(rows, num)
-			if err != nil || len(all) != 1 {
-				t.Fatalf("%d rows, %v: want the hour", len(all), err)
+			packed, err := written(t.Context(), rows, put, num, counts, sets, quarters)
+			if err != nil || len(packed) != 1 {
+				t.Fatalf("%d rows, %v: want the hour", len(packed), err)
 			}
-			one := &all[0]
-			if counts != nil {
-				if put {
-					err = one.Keep(counts, sets, quarters)
-				} else {
-					err = one.Join(counts, sets, quarters)
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-			}
-			var nothing bool
-			if counts, sets, quarters, nothing = one.Parts(); nothing {
+			if counts, sets, quarters = packed[0].Counts, packed[0].Sets, packed[0].Quarters; packed[0].Nothing {
 				counts, sets, quarters = nil, nil, nil
 			}
 			check(t, want, c, counts, sets, quarters)
 		}
+	}
+}
+
+// written is what is written of rows of one hour, which are put or joined, where its three parts are stored; no counts = nothing is.
+func written(ctx context.Context, rows map[rollup.Key]*rollup.Row, put bool, num func(campaign.ID) (int64, error), counts, sets, quarters []byte) ([]Packed, error) {
+	if put {
+		all, err := Sorted(rows, num)
+		if err == nil && counts != nil {
+			err = all[0].Keep(counts, sets, quarters)
+		}
+		return Pack(all), err
+	}
+	var hour []rollup.Key
+	for k := range rows {
+		if k.Span == rollup.Hour {
+			hour = append(hour, k)
+		}
+	}
+	s, err := NewStored(ctx, noSource{}, hour, num)
+	if err != nil {
+		return nil, err
+	}
+	if counts != nil {
+		if err := s.Read(&s.Rows[0], counts, sets, quarters); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := s.Join(rows); err != nil { // once must be as often as one likes
+		return nil, err
+	}
+	return s.Join(rows)
+}
+
+// noSource has no lifetimes.
+type noSource struct{}
+
+func (noSource) Rows(context.Context, []rollup.Stretch, func(int, int64, []byte, []byte) error) error {
+	return nil
+}
+
+func (noSource) Facts(context.Context, []rollup.Stretch, func(int, rollup.Fact)) error { return nil }
+
+func TestRowsAreReadBeforeTheyAreJoined(t *testing.T) {
+	key := func(bucket int64) rollup.Key { return rollup.Key{Span: rollup.Hour, Bucket: bucket} }
+	s, err := NewStored(t.Context(), noSource{}, []rollup.Key{key(0)}, func(campaign.ID) (int64, error) { return 1, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Join(map[rollup.Key]*rollup.Row{key(0): rollup.NewRow()}); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Join(map[rollup.Key]*rollup.Row{key(rollup.HourSeconds): rollup.NewRow()}); err == nil {
+		t.Error("a row was joined that was not read: what is stored of it would be lost")
+	}
+	other := rollup.Key{Campaign: campaign.NewID(), Span: rollup.Hour}
+	if _, err := s.Join(map[rollup.Key]*rollup.Row{other: rollup.NewRow()}); err == nil {
+		t.Error("a row of a campaign was joined of which none was read")
 	}
 }
 

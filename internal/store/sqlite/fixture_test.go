@@ -275,9 +275,8 @@ func (f *fixture) rollUp(tx *sql.Tx) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	for _, r := range sorted {
-		counts, sets, quarters, _ := r.Parts()
-		f.exec(tx, "INSERT INTO rollups (workspace, campaign, span, bucket, counts, sets, quarters) VALUES (?, ?, ?, ?, ?, ?, ?)", f.ws, r.Campaign, int64(r.Span), r.Bucket, counts, sets, quarters)
+	for _, r := range rolluprow.Pack(sorted) {
+		f.exec(tx, "INSERT INTO rollups (workspace, campaign, span, bucket, counts, sets, quarters) VALUES (?, ?, ?, ?, ?, ?, ?)", f.ws, r.Campaign, int64(r.Span), r.Bucket, r.Counts, r.Sets, r.Quarters)
 	}
 	f.exec(tx, "DELETE FROM domains")
 	for name, members := range f.domains() {

@@ -5,24 +5,32 @@ import (
 	"slices"
 
 	"monterey/internal/campaign"
+	"monterey/internal/ingest"
 	"monterey/internal/rollup"
 	"monterey/internal/store/rolluprow"
 )
 
-// MergeRollups implements ingest.WorkspaceTx. Events of days that are folded join the lifetime rows too.
-func (w *workspaceTx) MergeRollups(ctx context.Context, rows map[rollup.Key]*rollup.Row) error {
-	all, err := w.sorted(ctx, rows)
+// JoinRollups implements ingest.WorkspaceTx. Events of days that are folded join the lifetime rows too. What is stored of a campaign and span is
+// read with one query.
+func (w *workspaceTx) JoinRollups(ctx context.Context, keys []rollup.Key) (ingest.Join, error) {
+	s, err := rolluprow.NewStored(ctx, w, keys, func(c campaign.ID) (int64, error) { return w.must(ctx, c) })
 	if err != nil {
-		return err
+		return nil, err
 	}
-	late, err := rolluprow.Late(ctx, w, all)
-	if err != nil {
-		return err
+	for from := 0; from < len(s.Rows); {
+		to := from + 1
+		for to < len(s.Rows) && s.Rows[to].Campaign == s.Rows[from].Campaign && s.Rows[to].Span == s.Rows[from].Span {
+			to++
+		}
+		if err := w.stored(ctx, s.Rows[from:to], s.Read); err != nil {
+			return nil, err
+		}
+		from = to
 	}
-	if err := w.merge(ctx, all); err != nil {
-		return err
-	}
-	return w.merge(ctx, late)
+	return func(rows map[rollup.Key]*rollup.Row) (ingest.Write, error) {
+		packed, err := s.Join(rows)
+		return func(ctx context.Context) error { return w.putRows(ctx, packed) }, err
+	}, nil
 }
 
 // sorted are the rows in the order of the table's key: neighbours are written together.
@@ -35,21 +43,6 @@ const storedSQL = `SELECT bucket, counts, ` + setsSQL + `, ` + quartersSQL + ` F
 
 const bucketsSQL = `SELECT bucket, counts, ` + setsSQL + `, ` + quartersSQL + ` FROM rollups WHERE workspace = ? AND campaign = ? AND span = ?
 	AND bucket IN (SELECT value FROM json_each(?)) ORDER BY bucket`
-
-// merge joins sorted rows into what is stored: the stored ones of a campaign and span are read with one query.
-func (w *workspaceTx) merge(ctx context.Context, all []rolluprow.Row) error {
-	for from := 0; from < len(all); {
-		to := from + 1
-		for to < len(all) && all[to].Campaign == all[from].Campaign && all[to].Span == all[from].Span {
-			to++
-		}
-		if err := w.stored(ctx, all[from:to], (*rolluprow.Row).Join); err != nil {
-			return err
-		}
-		from = to
-	}
-	return w.putRows(ctx, all)
-}
 
 // stored calls f for each of these rows, of one campaign and span, that is stored, with its three parts, which are f's. Buckets
 // that lie close together are read as a range: of those that come last in time, which are most, hardly one is stored.
@@ -98,12 +91,12 @@ func putText(n int) string {
 var putMany, putOne = putText(putChunk), putText(1)
 
 // putRows writes rows, and removes those of nothing.
-func (w *workspaceTx) putRows(ctx context.Context, rows []rolluprow.Row) error {
+func (w *workspaceTx) putRows(ctx context.Context, rows []rolluprow.Packed) error {
 	args := make([]any, 0, putChunk*putColumns)
 	for i := range rows {
 		r := &rows[i]
-		counts, sets, quarters, nothing := r.Parts()
-		if nothing {
+		sets, quarters := r.Sets, r.Quarters
+		if r.Nothing {
 			if _, err := w.exec(ctx, "DELETE FROM rollups WHERE workspace = ? AND campaign = ? AND span = ? AND bucket = ?",
 				w.ws, r.Campaign, int64(r.Span), r.Bucket); err != nil {
 				return err
@@ -119,7 +112,7 @@ func (w *workspaceTx) putRows(ctx context.Context, rows []rolluprow.Row) error {
 			}
 			sets, quarters = []byte{}, []byte{}
 		}
-		if args = append(args, w.ws, r.Campaign, int64(r.Span), r.Bucket, counts, sets, quarters, large); len(args) < putChunk*putColumns {
+		if args = append(args, w.ws, r.Campaign, int64(r.Span), r.Bucket, r.Counts, sets, quarters, large); len(args) < putChunk*putColumns {
 			continue
 		}
 		if _, err := w.exec(ctx, putMany, args...); err != nil {
@@ -149,5 +142,5 @@ func (w *workspaceTx) PutRollups(ctx context.Context, rows map[rollup.Key]*rollu
 			return err
 		}
 	}
-	return w.putRows(ctx, all)
+	return w.putRows(ctx, rolluprow.Pack(all))
 }
