@@ -13,6 +13,8 @@ import (
 	"monterey/internal/httpapi"
 	"monterey/internal/ingest"
 	"monterey/internal/provider"
+	"monterey/internal/store"
+	"monterey/internal/store/postgres"
 	"monterey/internal/store/sqlite"
 )
 
@@ -39,9 +41,11 @@ type server struct {
 
 // startServer opens the database and takes the addresses; run answers. The settings have been checked.
 func (p *program) startServer(ctx context.Context, set *serverSettings) (*server, error) {
-	if !p.common.onPostgres() { // where no page cache shares the memory
-		sqlite.LimitHeap()
+	heap := int64(sqlite.HeapLimit)
+	if p.common.onPostgres() {
+		heap = postgres.HeapLimit
 	}
+	store.LimitHeap(heap)
 	s := &server{now: p.now, log: p.logger(), paused: set.PauseDrain}
 	if err := s.open(ctx, p, set); err != nil {
 		s.close()

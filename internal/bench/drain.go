@@ -22,6 +22,8 @@ import (
 	"monterey/internal/campaigner"
 	"monterey/internal/ingest"
 	"monterey/internal/loadgen"
+	"monterey/internal/store"
+	"monterey/internal/store/postgres"
 	"monterey/internal/store/sqlite"
 )
 
@@ -40,9 +42,11 @@ type sample struct {
 // drain counts what waits at a place until as many objects as the first argument says are counted, then does the scheduled
 // work. It prints samples. The second argument is a folder for profiles.
 func drain(ctx context.Context, at place, args []string, out io.Writer) (err error) {
-	if at.url == "" {
-		sqlite.LimitHeap() // as the server does
+	heap := int64(sqlite.HeapLimit)
+	if at.url != "" {
+		heap = postgres.HeapLimit
 	}
+	store.LimitHeap(heap) // as the server does
 	if len(args) != 2 {
 		return errors.New("drain OBJECTS PROFILES")
 	}

@@ -199,6 +199,44 @@ func TestPeekBehind(t *testing.T) {
 	}
 }
 
+// TestLateInABacklog: what becomes visible before that which was given of a backlog already is given too, long before the backlog ends.
+func TestLateInABacklog(t *testing.T) {
+	url := database(t)
+	s, other := openStore(t, url, nil), openStore(t, url, nil)
+	src := newSource(t, s)
+	_, release := holdAppend(t, other, src, "held")
+	fillBacklog(t, s, 2*fewWait, src)
+	given := map[string]bool{}
+	var last *ingest.Item
+	for i := range 2 * wholeEach {
+		if i == 1 {
+			release()
+		}
+		items := peek(t, s, last, 5)
+		if len(items) != 5 {
+			t.Fatalf("%d items of the answer %d", len(items), i)
+		}
+		last = &items[4]
+		for _, it := range items {
+			if raw := string(it.Raw); given[raw] {
+				t.Fatalf("%q is given twice", raw)
+			} else {
+				given[raw] = true
+			}
+		}
+	}
+	if !given["held"] {
+		t.Errorf("not given in %d answers", 2*wholeEach)
+	}
+	var rest []ingest.Item
+	for items := peek(t, s, last, 100); len(items) > 0; items = peek(t, s, last, 100) {
+		rest, last = append(rest, items...), &items[len(items)-1]
+	}
+	if got := len(given) + len(rest); got != 2*fewWait+1 {
+		t.Errorf("%d were given, want all", got)
+	}
+}
+
 // fillBacklog appends n deliveries of each source, in turns.
 func fillBacklog(t *testing.T, s *Store, n int, sources ...source) {
 	t.Helper()

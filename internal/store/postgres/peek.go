@@ -3,6 +3,7 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -27,18 +28,27 @@ type handedOut struct {
 
 type chain struct {
 	before *chain
+	length int // of the chain, with this
 	seqs   []int64
+	ends   map[int64]waitingKey // the last that was given of each workspace
 }
 
 const maxChains = 128
+
+// wholeEach is how often a backlog is read from its beginning; else it is read from where the last answer ended. What becomes visible
+// before that is given later, then.
+const wholeEach = 8
 
 // until are the sequence numbers that were given up to the item after.
 func (h *handedOut) until(after *ingest.Item) (*chain, map[int64]bool) {
 	given := map[int64]bool{}
 	if after == nil {
-		return nil, given
+		return &chain{}, given
 	}
-	c := h.chains[after.ID] // nil = forgotten: that some were given is found out when they are counted
+	c := h.chains[after.ID]
+	if c == nil { // forgotten: that some were given is found out when they are counted
+		c = &chain{}
+	}
 	for b := c; b != nil; b = b.before {
 		for _, seq := range b.seqs {
 			given[seq] = true
@@ -51,9 +61,13 @@ func (h *handedOut) add(before *chain, keys []waitingKey, items []ingest.Item) {
 	if len(items) == 0 {
 		return
 	}
-	c := &chain{before: before, seqs: make([]int64, len(keys))}
+	c := &chain{before: before, length: before.length + 1, seqs: make([]int64, len(keys)), ends: map[int64]waitingKey{}}
+	maps.Copy(c.ends, before.ends)
 	for i, k := range keys {
 		c.seqs[i] = k.seq
+		if compareKeys(k, c.ends[k.ws]) > 0 {
+			c.ends[k.ws] = k
+		}
 	}
 	last := items[len(items)-1].ID
 	if h.chains == nil {
@@ -99,6 +113,9 @@ func (s *Store) Peek(ctx context.Context, after *ingest.Item, maxObjects, maxByt
 	before, given := in.handed.until(after)
 	in.mu.Unlock()
 	p := peeking{in: in, given: given, objects: int64(maxObjects), bytes: int64(maxBytes)}
+	if before.length%wholeEach != 0 {
+		p.from = before.ends
+	}
 	err = s.read(ctx, "read inbox", func(tx pgx.Tx) error {
 		if err := p.choose(ctx, tx); err != nil {
 			return err
@@ -119,7 +136,8 @@ func (s *Store) Peek(ctx context.Context, after *ingest.Item, maxObjects, maxByt
 type peeking struct {
 	in             *inbox
 	given          map[int64]bool
-	objects, bytes int64 // how much more is wanted
+	from           map[int64]waitingKey // where a workspace's part of a backlog is read from first
+	objects, bytes int64                // how much more is wanted
 	chosen         []waitingKey
 }
 
@@ -131,6 +149,7 @@ func (p *peeking) take(keys []waitingKey) {
 			return
 		}
 		if !p.given[k.seq] {
+			p.given[k.seq] = true
 			p.chosen = append(p.chosen, k)
 			p.objects, p.bytes = p.objects-k.objects, p.bytes-k.bytes
 		}
@@ -184,9 +203,18 @@ const headsSQL = `WITH RECURSIVE h (workspace_id, received_at) AS (
 		ORDER BY i.workspace_id, i.received_at LIMIT 1) n)
 	SELECT * FROM h`
 
-// chooseOf takes the oldest of one workspace. It reads ever more of them at a time, as nobody knows how many are enough.
+// chooseOf takes the oldest of one workspace, first of those behind what was given before.
 func (p *peeking) chooseOf(ctx context.Context, tx pgx.Tx, ws int64) error {
-	var last waitingKey
+	from, behind := p.from[ws]
+	err := p.chooseBehind(ctx, tx, ws, from)
+	if err == nil && behind && !p.full() {
+		err = p.chooseBehind(ctx, tx, ws, waitingKey{})
+	}
+	return err
+}
+
+// chooseBehind reads ever more at a time, as nobody knows how many are enough.
+func (p *peeking) chooseBehind(ctx context.Context, tx pgx.Tx, ws int64, last waitingKey) error {
 	for limit := len(p.given) + fewWait; !p.full(); limit *= 2 {
 		keys, err := query(ctx, tx, scanWaiting, "SELECT "+waitingColumns+` FROM inbox WHERE workspace_id = $1 AND (received_at, seq) > ($2, $3)
 			ORDER BY received_at, seq LIMIT $4`, ws, last.received, last.seq, limit)

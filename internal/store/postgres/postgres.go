@@ -40,6 +40,9 @@ import (
 // Conns is how many connections a process has at the most, unless the URL says otherwise (pool_max_conns).
 const Conns = 10
 
+// HeapLimit is the Go heap, in bytes, for store.LimitHeap.
+const HeapLimit = 192 << 20
+
 // timeouts are how long things may take.
 type timeouts struct {
 	acquire   time.Duration // waiting for one of the pool's connections

@@ -11,9 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
-	"os"
 	"path/filepath"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -47,23 +45,9 @@ const (
 // busyFor is how long a statement waits for another process, or for its own other connections.
 const busyFor = 10 * time.Second
 
-// heapLimit is the Go heap, in bytes, that a server tells the collector to stay below: together with the page caches and the
-// program itself it makes less than 400 MiB of resident memory.
-const heapLimit = 136 << 20
-
-// gcPercent lets a heap that is far below the limit grow before it is collected: most of an answer is garbage at once, and
-// collecting after each doubling costs a reader a fifth of its time.
-const gcPercent = 400
-
-// LimitHeap sets how a server collects garbage, where its operator has not set GOMEMLIMIT or GOGC.
-func LimitHeap() {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(heapLimit)
-	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
-}
+// HeapLimit is the Go heap, in bytes, for store.LimitHeap: together with the page caches and the program itself it makes less than
+// 400 MiB of resident memory.
+const HeapLimit = 136 << 20
 
 // Store is the main file and the inbox. It is safe for concurrent use.
 type Store struct {
