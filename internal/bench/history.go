@@ -61,6 +61,9 @@ func (e *engine) historyRows(ctx context.Context) (err error) {
 		if err := h.backfill(ctx); err != nil {
 			return err
 		}
+		if err := e.settle(ctx, at); err != nil {
+			return err
+		}
 		if err := h.lists(ctx); err != nil {
 			return err
 		}

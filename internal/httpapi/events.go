@@ -184,10 +184,6 @@ func listChanges[W row](ctx context.Context, a *api, c call, f event.Filter, p *
 	} else {
 		ask.Offset = p.params().Offset()
 	}
-	asOf, err := a.Deliveries.AsOf(ctx, c.Caller) // before the snapshot: see delivery.Store
-	if err != nil {
-		return out, err
-	}
 	got, err := a.Events.ListEvents(ctx, c.Caller, ask)
 	if err != nil {
 		return out, err
@@ -197,9 +193,9 @@ func listChanges[W row](ctx context.Context, a *api, c call, f event.Filter, p *
 		out.NextCursor = p.next(got.Items[n-1].ID.UUID, got.Items[n-1].UpdatedAt)
 	}
 	out.RangeWire = RangeWire{instant(f.From), instant(f.To)}
-	out.AsOf = asOf.UTC()
+	out.AsOf = got.AsOf.UTC()
 	if ask.Order == event.UpdatedFirst || ask.Order == event.UpdatedLatest || !f.UpdatedFrom.IsZero() {
-		out.AsOf = completeTo(asOf, got.NewestUpdate, f.UpdatedFrom)
+		out.AsOf = completeTo(got.AsOf, got.NewestUpdate, f.UpdatedFrom)
 	}
 	return out, nil
 }

@@ -64,14 +64,10 @@ func (p *StatisticsFilter) basis() rollup.Basis {
 
 func (p *RangeParams) asRange() rollup.Range { return rollup.Range{From: p.from, To: p.to} }
 
-// snapshot asks a question of one snapshot; the as_of comes before it (see delivery.Store).
-func snapshot[T any](ctx context.Context, a *api, c call, ask func(v rollup.View, asOf time.Time) (T, error)) (out T, err error) {
-	asOf, err := a.Deliveries.AsOf(ctx, c.Caller)
-	if err != nil {
-		return out, err
-	}
+// snapshot asks a question of one snapshot.
+func snapshot[T any](ctx context.Context, a *api, c call, ask func(v rollup.View) (T, error)) (out T, err error) {
 	err = a.Statistics.Snapshot(ctx, c.Caller, func(v rollup.View) error {
-		out, err = ask(v, asOf.UTC())
+		out, err = ask(v)
 		return err
 	})
 	return out, err
@@ -88,17 +84,21 @@ func (a *api) listStatistics(ctx context.Context, c call, in *struct {
 	SortedParams[statisticsSorts]
 	StatisticsFilter
 }) (statisticsListWire, error) {
-	return snapshot(ctx, a, c, func(v rollup.View, asOf time.Time) (statisticsListWire, error) {
+	return snapshot(ctx, a, c, func(v rollup.View) (statisticsListWire, error) {
 		p := rollup.ListParams{Filter: in.filter(), Range: in.asRange(), Basis: in.basis(), Params: in.params()}
-		got, err := rollup.List(ctx, v, p, asOf)
+		got, err := rollup.List(ctx, v, p)
+		if err != nil {
+			return statisticsListWire{}, err
+		}
+		asOf, err := v.AsOf(ctx)
 		same := func(s rollup.Statistics) rollup.Statistics { return s }
-		return statisticsListWire{newList(p.Params, got, same), in.resolved(), p.Basis, asOf}, err
+		return statisticsListWire{newList(p.Params, got, same), in.resolved(), p.Basis, asOf.UTC()}, err
 	})
 }
 
 func (a *api) overview(ctx context.Context, c call, in *StatisticsFilter) (rollup.Overview, error) {
-	return snapshot(ctx, a, c, func(v rollup.View, asOf time.Time) (rollup.Overview, error) {
-		return rollup.Overall(ctx, v, in.filter(), in.asRange(), in.basis(), asOf)
+	return snapshot(ctx, a, c, func(v rollup.View) (rollup.Overview, error) {
+		return rollup.Overall(ctx, v, in.filter(), in.asRange(), in.basis())
 	})
 }
 
@@ -109,8 +109,8 @@ type OfCampaign struct {
 }
 
 func (a *api) oneStatistics(ctx context.Context, c call, in *OfCampaign) (rollup.Statistics, error) {
-	return snapshot(ctx, a, c, func(v rollup.View, asOf time.Time) (rollup.Statistics, error) {
-		return rollup.One(ctx, v, campaign.ID(in.CampaignID), in.asRange(), asOf)
+	return snapshot(ctx, a, c, func(v rollup.View) (rollup.Statistics, error) {
+		return rollup.One(ctx, v, campaign.ID(in.CampaignID), in.asRange())
 	})
 }
 
@@ -144,8 +144,8 @@ func (a *api) timeSeries(ctx context.Context, c call, in *struct {
 	if in.WeekStart != "" {
 		p.WeekStart = rollup.WeekStart(in.WeekStart)
 	}
-	return snapshot(ctx, a, c, func(v rollup.View, asOf time.Time) (rollup.Series, error) {
-		return rollup.SeriesOf(ctx, v, campaign.ID(in.CampaignID), p, asOf)
+	return snapshot(ctx, a, c, func(v rollup.View) (rollup.Series, error) {
+		return rollup.SeriesOf(ctx, v, campaign.ID(in.CampaignID), p)
 	})
 }
 
@@ -168,9 +168,13 @@ type domainsWire struct {
 }
 
 func (a *api) links(ctx context.Context, c call, in *OfCampaign) (linksWire, error) {
-	return snapshot(ctx, a, c, func(v rollup.View, asOf time.Time) (linksWire, error) {
+	return snapshot(ctx, a, c, func(v rollup.View) (linksWire, error) {
 		rows, err := rollup.Links(ctx, v, campaign.ID(in.CampaignID), in.asRange())
-		return linksWire{RowsWire{in.CampaignID.UUID, in.resolved(), asOf, len(rows)}, rows}, err
+		if err != nil {
+			return linksWire{}, err
+		}
+		asOf, err := v.AsOf(ctx)
+		return linksWire{RowsWire{in.CampaignID.UUID, in.resolved(), asOf.UTC(), len(rows)}, rows}, err
 	})
 }
 
@@ -182,8 +186,12 @@ func (a *api) domains(ctx context.Context, c call, in *struct {
 	if limit == 0 {
 		limit = page.DefaultSize
 	}
-	return snapshot(ctx, a, c, func(v rollup.View, asOf time.Time) (domainsWire, error) {
+	return snapshot(ctx, a, c, func(v rollup.View) (domainsWire, error) {
 		rows, err := rollup.Domains(ctx, v, campaign.ID(in.CampaignID), in.asRange(), limit)
-		return domainsWire{RowsWire{in.CampaignID.UUID, in.resolved(), asOf, len(rows)}, rows}, err
+		if err != nil {
+			return domainsWire{}, err
+		}
+		asOf, err := v.AsOf(ctx)
+		return domainsWire{RowsWire{in.CampaignID.UUID, in.resolved(), asOf.UTC(), len(rows)}, rows}, err
 	})
 }

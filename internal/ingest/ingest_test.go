@@ -131,13 +131,9 @@ func (r *rig) totals(received uint64) ingest.Totals {
 
 func (r *rig) statistics(ref string) rollup.Statistics {
 	r.t.Helper()
-	asOf, err := r.store.AsOf(r.t.Context(), r.ws)
-	if err != nil {
-		r.t.Fatal(err)
-	}
 	var out rollup.Statistics
-	err = r.store.Snapshot(r.t.Context(), r.ws, func(v rollup.View) error {
-		l, err := rollup.List(r.t.Context(), v, rollup.ListParams{Params: page.Params{Number: 1, Size: 50}}, asOf)
+	err := r.store.Snapshot(r.t.Context(), r.ws, func(v rollup.View) error {
+		l, err := rollup.List(r.t.Context(), v, rollup.ListParams{Params: page.Params{Number: 1, Size: 50}})
 		for _, s := range l.Items {
 			if *s.ProviderCampaignID == ref {
 				out = s

@@ -26,12 +26,8 @@ func (r *run) theirs(ctx context.Context, cm campaign.Campaign) (c reconciliatio
 
 // ours are our counts of a campaign as a whole.
 func (r *run) ours(ctx context.Context, id campaign.ID) (c reconciliation.Counts, err error) {
-	asOf, err := r.Deliveries.AsOf(ctx, r.caller)
-	if err != nil {
-		return c, err
-	}
 	err = r.Statistics.Snapshot(ctx, r.caller, func(v rollup.View) error {
-		s, err := rollup.One(ctx, v, id, rollup.Range{}, asOf)
+		s, err := rollup.One(ctx, v, id, rollup.Range{})
 		if fault.Is(err, fault.NotFound) {
 			return nil // archived for good while it was compared
 		}

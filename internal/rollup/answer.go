@@ -7,7 +7,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"time"
 
 	"monterey/internal/campaign"
 	"monterey/internal/fault"
@@ -15,14 +14,13 @@ import (
 	"monterey/internal/provider"
 )
 
-// One counts what happened to one campaign in the range. NotFound for an id that is not there. asOf is delivery.Store's
-// AsOf, asked before the view was opened; so it is for the others here.
-func One(ctx context.Context, v View, id campaign.ID, r Range, asOf time.Time) (Statistics, error) {
+// One counts what happened to one campaign in the range. NotFound for an id that is not there.
+func One(ctx context.Context, v View, id campaign.ID, r Range) (Statistics, error) {
 	c, err := v.Campaign(ctx, id)
 	if err != nil {
 		return Statistics{}, err
 	}
-	q, err := newQuestion(ctx, v, asOf)
+	q, err := newQuestion(ctx, v)
 	if err != nil {
 		return Statistics{}, err
 	}
@@ -77,7 +75,7 @@ func (s *subject) firstRunIn(r Range) bool {
 }
 
 // List is a page of the statistics of all campaigns chosen. The fault is Invalid for an unknown field to sort by.
-func List(ctx context.Context, v View, p ListParams, asOf time.Time) (page.Of[Statistics], error) {
+func List(ctx context.Context, v View, p ListParams) (page.Of[Statistics], error) {
 	field, desc := p.Sort, p.Desc
 	if field == "" {
 		field, desc = "last_event_at", true
@@ -87,7 +85,7 @@ func List(ctx context.Context, v View, p ListParams, asOf time.Time) (page.Of[St
 		return page.Of[Statistics]{}, fault.Fields(fault.Field{Loc: []string{"query", "sort"}, Type: "enum",
 			Msg: "must be one of " + strings.Join(SortFields(), ", ") + ", or -field"})
 	}
-	q, err := newQuestion(ctx, v, asOf)
+	q, err := newQuestion(ctx, v)
 	if err != nil {
 		return page.Of[Statistics]{}, err
 	}
@@ -141,8 +139,8 @@ type Total struct {
 }
 
 // Overall sums the campaigns that List lists with the same filter, range and basis.
-func Overall(ctx context.Context, v View, f campaign.Filter, r Range, b Basis, asOf time.Time) (Overview, error) {
-	q, err := newQuestion(ctx, v, asOf)
+func Overall(ctx context.Context, v View, f campaign.Filter, r Range, b Basis) (Overview, error) {
+	q, err := newQuestion(ctx, v)
 	if err != nil {
 		return Overview{}, err
 	}

@@ -57,7 +57,7 @@ func TestListIsSortedAndPaged(t *testing.T) {
 			got := ""
 			for number := 1; number <= 5; number++ {
 				p := page.Params{Number: number, Size: size, Sort: c.sort, Desc: c.desc}
-				l, err := List(t.Context(), small(), ListParams{Params: p, Basis: ByEvent}, day(20))
+				l, err := List(t.Context(), small(), ListParams{Params: p, Basis: ByEvent})
 				if err != nil || l.Total != 4 || l.Items == nil {
 					t.Fatal(l, err)
 				}
@@ -70,7 +70,7 @@ func TestListIsSortedAndPaged(t *testing.T) {
 			}
 		}
 	}
-	_, err := List(t.Context(), small(), ListParams{Params: page.Params{Number: 1, Size: 5, Sort: "opens_"}}, day(20))
+	_, err := List(t.Context(), small(), ListParams{Params: page.Params{Number: 1, Size: 5, Sort: "opens_"}})
 	if !fault.Is(err, fault.Invalid) {
 		t.Errorf("an unknown field: %v", err)
 	}
@@ -95,7 +95,7 @@ func TestQuestionsOfAList(t *testing.T) {
 			for _, c := range m.campaigns[:n] {
 				p.IDs = append(p.IDs, c.ID)
 			}
-			l, err := List(t.Context(), counting{m, &rows, &questions}, p, day(20))
+			l, err := List(t.Context(), counting{m, &rows, &questions}, p)
 			if err != nil || l.Total != int64(n) || questions != tt.want {
 				t.Errorf("%d campaigns, %v: %d questions, want %d, error %v", n, tt.Range, questions, tt.want, err)
 			}
@@ -107,7 +107,7 @@ func TestSeriesLimit(t *testing.T) {
 	m := small()
 	id := m.campaigns[0].ID
 	hours := func(from, to time.Time) (Series, error) {
-		return SeriesOf(t.Context(), m, id, SeriesParams{Range: Range{from, to}, Granularity: ByHour, Zone: time.UTC, WeekStart: Monday}, day(20))
+		return SeriesOf(t.Context(), m, id, SeriesParams{Range: Range{from, to}, Granularity: ByHour, Zone: time.UTC, WeekStart: Monday})
 	}
 	s, err := hours(day(1), day(1).Add(MaxBuckets*time.Hour))
 	if err != nil || len(s.Points) != MaxBuckets || s.Truncated || s.Totals.Opens != 3 {
@@ -127,7 +127,7 @@ func TestSeriesLimit(t *testing.T) {
 		!s.Totals.DateFrom.Equal(*s.DateFrom) || !s.DateTo.Equal(end.Add(time.Hour)) {
 		t.Errorf("the last ones: %d points from %v, truncated %v, %d opens, %v", len(s.Points), s.DateFrom, s.Truncated, s.Totals.Opens, err)
 	}
-	s, err = SeriesOf(t.Context(), m, m.campaigns[3].ID, SeriesParams{Granularity: ByDay, Zone: time.UTC, WeekStart: Monday}, day(20))
+	s, err = SeriesOf(t.Context(), m, m.campaigns[3].ID, SeriesParams{Granularity: ByDay, Zone: time.UTC, WeekStart: Monday})
 	if err != nil || s.Points == nil || len(s.Points) != 0 || s.DateFrom != nil {
 		t.Errorf("without an event: %+v, %v", s, err)
 	}
@@ -138,16 +138,16 @@ func TestUnknownIsNull(t *testing.T) {
 	c := campaign.Campaign{ID: campaign.NewID(), Provider: "campaigner"}
 	m.campaigns = []campaign.Campaign{c}
 	m.runs = []campaign.Run{{Campaign: c.ID, StartedAt: day(1), Sent: new(int64(10))}}
-	s, err := One(t.Context(), m, c.ID, Range{}, day(2))
+	s, err := One(t.Context(), m, c.ID, Range{})
 	if err != nil || s.Bounces != nil || s.Delivered != nil || s.Unsubscribes != nil || *s.Sent != 10 || s.OpenRate != nil {
 		t.Errorf("no webhook was read: %+v, %v", s.Counts, err)
 	}
 	m.runs[0].Derived = true // a webhook said so
-	s, err = One(t.Context(), m, c.ID, Range{}, day(2))
+	s, err = One(t.Context(), m, c.ID, Range{})
 	if err != nil || *s.Bounces != 0 || *s.Delivered != 10 || *s.DeliveredSource != "derived" || s.SoftBounces != nil || s.Complaints != nil {
 		t.Errorf("webhooks were read: %+v, %v", s.Counts, err)
 	}
-	if _, err := One(t.Context(), m, campaign.NewID(), Range{}, day(2)); !fault.Is(err, fault.NotFound) {
+	if _, err := One(t.Context(), m, campaign.NewID(), Range{}); !fault.Is(err, fault.NotFound) {
 		t.Errorf("an unknown campaign: %v", err)
 	}
 }

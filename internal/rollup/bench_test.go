@@ -59,7 +59,7 @@ func BenchmarkHourlyMonth(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/%d days before", zone, before), func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					s, err := SeriesOf(b.Context(), m, id, p, start)
+					s, err := SeriesOf(b.Context(), m, id, p)
 					if err != nil || len(s.Points) < 720 {
 						b.Fatal(err, len(s.Points))
 					}
@@ -90,7 +90,7 @@ func BenchmarkList(b *testing.B) {
 			b.ReportAllocs()
 			rows, questions := 0, 0
 			for b.Loop() {
-				l, err := List(b.Context(), counting{m, &rows, &questions}, p, start)
+				l, err := List(b.Context(), counting{m, &rows, &questions}, p)
 				if err != nil || l.Total != 200 {
 					b.Fatal(err)
 				}
@@ -100,7 +100,7 @@ func BenchmarkList(b *testing.B) {
 	}
 	b.Run("lifetime", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := List(b.Context(), m, ListParams{Basis: ByEvent, Params: page.Params{Number: 1, Size: 50}}, start); err != nil {
+			if _, err := List(b.Context(), m, ListParams{Basis: ByEvent, Params: page.Params{Number: 1, Size: 50}}); err != nil {
 				b.Fatal(err)
 			}
 		}

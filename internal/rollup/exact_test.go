@@ -42,7 +42,6 @@ type scene struct {
 	*memory
 	zone  *time.Location
 	edges []time.Time // that ranges may have
-	asOf  time.Time
 }
 
 func drawScene(t *rapid.T) scene {
@@ -54,7 +53,8 @@ func drawScene(t *rapid.T) scene {
 	middle, _ := time.Parse(time.RFC3339, place.at)
 	around := rapid.SampledFrom([]int64{3 * HourSeconds, 3 * DaySeconds, 30 * DaySeconds}).Draw(t, "around")
 	r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
-	s := scene{memory: newMemory(), zone: zone, asOf: middle.Add(time.Duration(r.Int64N(around)) * time.Second)}
+	s := scene{memory: newMemory(), zone: zone}
+	s.asOf = middle.Add(time.Duration(r.Int64N(around)) * time.Second)
 	through := Day.Bucket(middle.Unix() - around + r.Int64N(3*around))
 	most := 1 + r.IntN(30)
 	at := func() int64 { return middle.Unix() - around + r.Int64N(2*around) }
@@ -139,7 +139,7 @@ func TestOneIsExact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawScene(t)
 		c, r := rapid.SampledFrom(s.campaigns).Draw(t, "campaign"), s.drawRange(t)
-		got, err := One(t.Context(), s, c.ID, r, s.asOf)
+		got, err := One(t.Context(), s, c.ID, r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -153,7 +153,7 @@ func TestListAndOverviewAreExact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawScene(t)
 		r, b := s.drawRange(t), rapid.SampledFrom([]Basis{ByEvent, BySend}).Draw(t, "basis")
-		got, err := List(t.Context(), s, ListParams{Range: r, Basis: b, Params: page.Params{Number: 1, Size: 500, Sort: "campaign_name"}}, s.asOf)
+		got, err := List(t.Context(), s, ListParams{Range: r, Basis: b, Params: page.Params{Number: 1, Size: 500, Sort: "campaign_name"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -162,7 +162,7 @@ func TestListAndOverviewAreExact(t *testing.T) {
 		if d := cmp.Diff(want, got.Items, alike); d != "" || got.Total != int64(len(want)) {
 			t.Fatalf("list of %v, %d (-want +got):\n%s", r, got.Total, d)
 		}
-		all, err := Overall(t.Context(), s, campaign.Filter{}, r, b, s.asOf)
+		all, err := Overall(t.Context(), s, campaign.Filter{}, r, b)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -273,7 +273,7 @@ func TestSeriesIsExact(t *testing.T) {
 			Range: s.drawRange(t), Zone: s.zone, Granularity: rapid.SampledFrom(Granularities).Draw(t, "granularity"),
 			WeekStart: rapid.SampledFrom([]WeekStart{Monday, Sunday}).Draw(t, "week start"),
 		}
-		got, err := SeriesOf(t.Context(), s, c.ID, p, s.asOf)
+		got, err := SeriesOf(t.Context(), s, c.ID, p)
 		if err != nil {
 			t.Fatal(err)
 		}

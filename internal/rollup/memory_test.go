@@ -18,6 +18,7 @@ import (
 type memory struct {
 	campaigns []campaign.Campaign
 	runs      []campaign.Run
+	asOf      time.Time
 	human     time.Time
 	facts     map[campaign.ID][]Fact
 	links     map[Fact]event.Link // of clicks
@@ -31,7 +32,7 @@ type stored struct {
 }
 
 func newMemory() *memory {
-	return &memory{facts: map[campaign.ID][]Fact{}, rows: map[campaign.ID]map[Span][]stored{}}
+	return &memory{asOf: day(20), facts: map[campaign.ID][]Fact{}, rows: map[campaign.ID]map[Span][]stored{}}
 }
 
 // count stores a batch of a campaign's events: it joins them to the rows that are there.
@@ -133,6 +134,8 @@ func (m *memory) Runs(_ context.Context, ids []campaign.ID) ([]campaign.Run, err
 		return ids != nil && !slices.Contains(ids, r.Campaign)
 	}), nil
 }
+
+func (m *memory) AsOf(context.Context) (time.Time, error) { return m.asOf, nil }
 
 func (m *memory) HumanAsOf(context.Context) (time.Time, error) { return m.human, nil }
 

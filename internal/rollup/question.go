@@ -119,8 +119,12 @@ type question struct {
 	until     Accumulator // its bounces until the range's end
 }
 
-func newQuestion(ctx context.Context, v View, asOf time.Time) (*question, error) {
+func newQuestion(ctx context.Context, v View) (*question, error) {
 	human, err := v.HumanAsOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	asOf, err := v.AsOf(ctx)
 	if human.After(asOf) { // the rules can have judged no more than is counted
 		human = asOf
 	}

@@ -49,15 +49,15 @@ type Point struct {
 }
 
 // SeriesOf is the time series of one campaign. Without a beginning it begins with the bucket of the campaign's first event
-// (a campaign without events has no points then); without an end it ends with the bucket that holds the later of asOf and
-// the last event. Faults: NotFound, and Invalid when the range has more than MaxBuckets; without a beginning the last of
+// (a campaign without events has no points then); without an end it ends with the bucket that holds the later of the view's
+// as_of and the last event. Faults: NotFound, and Invalid when the range has more than MaxBuckets; without a beginning the last of
 // them come instead.
-func SeriesOf(ctx context.Context, v View, id campaign.ID, p SeriesParams, asOf time.Time) (Series, error) {
+func SeriesOf(ctx context.Context, v View, id campaign.ID, p SeriesParams) (Series, error) {
 	c, err := v.Campaign(ctx, id)
 	if err != nil {
 		return Series{}, err
 	}
-	q, err := newQuestion(ctx, v, asOf)
+	q, err := newQuestion(ctx, v)
 	if err != nil {
 		return Series{}, err
 	}
@@ -68,9 +68,9 @@ func SeriesOf(ctx context.Context, v View, id campaign.ID, p SeriesParams, asOf 
 	s := &subjects[0]
 	out := Series{
 		CampaignID: id, Granularity: p.Granularity, Timezone: p.Zone.String(), WeekStart: p.WeekStart,
-		DateFrom: timePtr(p.From), DateTo: timePtr(p.To), AsOf: asOf.UTC(), Points: []Point{},
+		DateFrom: timePtr(p.From), DateTo: timePtr(p.To), AsOf: q.asOf.UTC(), Points: []Point{},
 	}
-	bounds, truncated, err := p.bounds(s.life, asOf)
+	bounds, truncated, err := p.bounds(s.life, q.asOf)
 	if err != nil {
 		return Series{}, err
 	}

@@ -40,6 +40,9 @@ type View interface {
 	Campaigns(ctx context.Context, f campaign.Filter) ([]campaign.Campaign, error)
 	// Runs of these campaigns, in any order; nil means all campaigns.
 	Runs(ctx context.Context, campaigns []campaign.ID) ([]campaign.Run, error)
+	// AsOf is the time before which everything received is counted in the view: when the oldest delivery that is not was received, or when the view
+	// was opened. Asked first it may cost a question of its own.
+	AsOf(ctx context.Context) (time.Time, error)
 	// HumanAsOf is how far the rules that look at several events have come; zero = not begun.
 	HumanAsOf(ctx context.Context) (time.Time, error)
 	// Clicks calls f for each click of the campaign with from <= At < to, in any order.

@@ -47,7 +47,7 @@ func TestReadAhead(t *testing.T) {
 	day := func(n int) time.Time { return fixtureStart.Truncate(24*time.Hour).AddDate(0, 0, n) }
 	one := func(v rollup.View, id campaign.ID, r rollup.Range) rollup.Statistics {
 		t.Helper()
-		st, err := rollup.One(ctx, v, id, r, day(400))
+		st, err := rollup.One(ctx, v, id, r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +61,7 @@ func TestReadAhead(t *testing.T) {
 				for _, r := range []rollup.Range{{}, {From: day(1)}, {To: day(2).Add(time.Hour)}, {From: day(1), To: day(2)}} {
 					var got, want rollup.Statistics
 					f.inView(func(v rollup.View) { got = one(v, c.ID, r) })
-					err := f.read(ctx, "by itself", func(tx pgx.Tx) error {
+					err := f.readAsOf(ctx, "by itself", planEach, f.ws, func(tx pgx.Tx) error {
 						want = one(newView(tx, f.ws, f.Store.now()), c.ID, r)
 						return nil
 					})

@@ -22,7 +22,7 @@ func (s *Store) ListEvents(ctx context.Context, c workspace.Caller, p event.List
 	if err != nil {
 		return out, err
 	}
-	err = s.read(ctx, "list events", func(tx pgx.Tx) error {
+	err = s.readAsOf(ctx, "list events", planEach, ws.num, func(tx pgx.Tx) error {
 		v := newView(tx, ws.num, time.Time{})
 		v.still = true
 		for _, id := range p.Campaigns {
@@ -30,7 +30,9 @@ func (s *Store) ListEvents(ctx context.Context, c workspace.Caller, p event.List
 				v.nums[id] = num
 			}
 		}
-		out, err = listEvents(ctx, v, ws.key, p)
+		if out, err = listEvents(ctx, v, ws.key, p); err == nil {
+			out.AsOf, err = asOfRead(ctx, tx)
+		}
 		found := map[campaign.ID]int64{}
 		for _, id := range p.Campaigns {
 			if num := v.nums[id]; num > 0 {

@@ -241,52 +241,62 @@ func beganAt(key int64, now time.Time) time.Time {
 const locksSQL = `SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND classid = $1 AND objsubid = 2 AND granted
 	AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
 
-// AsOf implements delivery.Store. The clock is read first: an append that is seen neither in flight nor among what waits is
-// stamped later, or is counted. One in flight is released after its rows can be seen, so they are looked for last. Each of the
-// three sees what is there when it is asked, not a snapshot as reads have it.
-func (s *Store) AsOf(ctx context.Context, c workspace.Caller) (at time.Time, err error) {
+// AsOf implements delivery.Store.
+func (s *Store) AsOf(ctx context.Context, c workspace.Caller) (time.Time, error) {
 	ws, err := s.workspace(ctx, c)
 	if err != nil {
-		return at, err
+		return time.Time{}, err
 	}
-	var began []int64
-	var oldest int64
-	err = s.look(ctx, "as of", func(b *pgx.Batch) {
-		began, oldest = nil, 0
-		if s.now != nil {
-			at = s.now().UTC().Truncate(time.Microsecond)
-		} else {
-			b.Queue("SELECT " + clockSQL).QueryRow(func(r pgx.Row) error {
-				var us int64
-				err := r.Scan(&us)
-				at = fromMicros(us)
-				return err
-			})
-		}
-		b.Queue(locksSQL, lockAppend).Query(func(rows pgx.Rows) (err error) {
-			began, err = pgx.CollectRows(rows, pgx.RowTo[int64])
+	a := s.newAsOf(ws.num)
+	if err := s.look(ctx, "as of", a.ask); err != nil {
+		return time.Time{}, err
+	}
+	return a.time(), nil
+}
+
+// asOfQuestion asks before which time everything received in a workspace is counted. The clock is read first: an append that is seen neither
+// in flight nor among what waits is stamped later, or is counted. One in flight is released after its rows can be seen, so they are
+// looked for last. Each of the three must see what is there when it is asked, not a snapshot as reads have it.
+type asOfQuestion struct {
+	s      *Store
+	ws     int64
+	now    time.Time
+	began  []int64 // numbers of the locks of appends in flight
+	oldest int64   // received_at of what waits; 0 = nothing does
+}
+
+func (s *Store) newAsOf(ws int64) *asOfQuestion { return &asOfQuestion{s: s, ws: ws} }
+
+// ask queues the questions.
+func (a *asOfQuestion) ask(b *pgx.Batch) {
+	a.began, a.oldest = nil, 0
+	if a.s.now != nil {
+		a.now = a.s.now().UTC().Truncate(time.Microsecond)
+	} else {
+		b.Queue("SELECT " + clockSQL).QueryRow(func(r pgx.Row) error {
+			var us int64
+			err := r.Scan(&us)
+			a.now = fromMicros(us)
 			return err
 		})
-		b.Queue("SELECT received_at FROM inbox WHERE workspace_id = $1 ORDER BY received_at LIMIT 1", ws.num).Query(func(rows pgx.Rows) error {
-			for rows.Next() {
-				if err := rows.Scan(&oldest); err != nil {
-					return err
-				}
-			}
-			return rows.Err()
-		})
+	}
+	b.Queue(locksSQL, lockAppend).Query(func(rows pgx.Rows) (err error) {
+		a.began, err = pgx.CollectRows(rows, pgx.RowTo[int64])
+		return err
 	})
-	if err != nil {
-		return at, err
+	b.Queue("SELECT received_at FROM inbox WHERE workspace_id = $1 ORDER BY received_at LIMIT 1", a.ws).
+		Query(eachOf(func(r row) error { return r.Scan(&a.oldest) }))
+}
+
+func (a *asOfQuestion) time() time.Time {
+	at := a.now
+	for _, key := range a.began {
+		at = earlier(at, beganAt(key, a.now))
 	}
-	now := at
-	for _, key := range began {
-		at = earlier(at, beganAt(key, now))
+	if a.oldest != 0 {
+		at = earlier(at, fromMicros(a.oldest))
 	}
-	if oldest != 0 {
-		at = earlier(at, fromMicros(oldest))
-	}
-	return at, nil
+	return at
 }
 
 func earlier(a, b time.Time) time.Time {

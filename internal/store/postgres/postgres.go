@@ -239,12 +239,17 @@ func (s *Store) write(ctx context.Context, what string, f func(pgx.Tx) error) er
 
 // read runs f on one snapshot, that of the first statement.
 func (s *Store) read(ctx context.Context, what string, f func(pgx.Tx) error) error {
-	return s.again(ctx, what, func() error { return s.tryRead(ctx, planEach, f) })
+	return s.again(ctx, what, func() error { return s.tryRead(ctx, &reading{s: s, plans: planEach}, f) })
 }
 
 // readPlanned is read where the statements are best planned once for all values.
 func (s *Store) readPlanned(ctx context.Context, what string, f func(pgx.Tx) error) error {
-	return s.again(ctx, what, func() error { return s.tryRead(ctx, planOnce, f) })
+	return s.again(ctx, what, func() error { return s.tryRead(ctx, &reading{s: s, plans: planOnce}, f) })
+}
+
+// readAsOf is read that knows before which time everything received in a workspace is counted in its snapshot: see asOfRead.
+func (s *Store) readAsOf(ctx context.Context, what, plans string, ws int64, f func(pgx.Tx) error) error {
+	return s.again(ctx, what, func() error { return s.tryRead(ctx, &reading{s: s, plans: plans, asOf: s.newAsOf(ws)}, f) })
 }
 
 // tries is how often a transaction is run that may succeed the next time.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -40,16 +41,19 @@ type reading struct {
 	pgx.Tx // nil until it has begun
 	s      *Store
 	plans  string
+	asOf   *asOfQuestion // asked before it begins; nil = it is not
 	conn   *pgxpool.Conn
 	over   bool // it has ended
 }
 
-// errOver is a mistake in this package.
-var errOver = errors.New("postgres: asked after the last statements of a read")
+// Mistakes in this package.
+var (
+	errOver     = errors.New("postgres: asked after the last statements of a read")
+	errNotAsked = errors.New("postgres: as_of was not asked of this transaction")
+)
 
-// tryRead runs f on one snapshot.
-func (s *Store) tryRead(ctx context.Context, plans string, f func(pgx.Tx) error) error {
-	r := &reading{s: s, plans: plans}
+// tryRead runs f on one snapshot, that of r.
+func (s *Store) tryRead(ctx context.Context, r *reading, f func(pgx.Tx) error) error {
 	whole := false
 	defer func() { r.end(ctx, whole) }()
 	if err := f(r); err != nil {
@@ -91,25 +95,65 @@ func sendLast(ctx context.Context, tx pgx.Tx, b *pgx.Batch) error {
 
 // first sends the first statements behind those that begin the transaction. The results are those of b alone.
 func (r *reading) first(ctx context.Context, b *pgx.Batch) (pgx.BatchResults, error) {
-	conn, results, err := r.s.send(ctx, beginSnapshot, r.plans, b)
+	conn, results, err := r.s.send(ctx, r.opening, b)
 	if err == nil {
 		r.conn, r.Tx = conn, results.Tx()
 	}
 	return results, err
 }
 
+// opening queues what the transaction begins with; what comes before it is a transaction of its own.
+func (r *reading) opening(b *pgx.Batch) {
+	begin := func(text, plans string) {
+		if b.Len() == 0 {
+			b.BeginTx(pgx.TxOptions{BeginQuery: text})
+		} else {
+			b.Queue(text)
+		}
+		b.Queue(settingsSQL, r.s.times.settings(plans)...)
+	}
+	if r.asOf != nil {
+		begin(beginLook, planOnce)
+		r.asOf.ask(b)
+		b.Queue("COMMIT")
+	}
+	begin(beginSnapshot, r.plans)
+}
+
+// asOfRead is before which time everything received is counted in the snapshot of tx, a read of readAsOf.
+func asOfRead(ctx context.Context, tx pgx.Tx) (time.Time, error) {
+	r, ok := tx.(*reading)
+	if !ok || r.asOf == nil {
+		return time.Time{}, errNotAsked
+	}
+	if r.Tx == nil { // nothing was asked yet
+		results, err := r.first(ctx, &pgx.Batch{})
+		if err == nil {
+			err = results.Close()
+		}
+		if err != nil {
+			return time.Time{}, err
+		}
+	}
+	return r.asOf.time(), nil
+}
+
 // send sends statements behind those that begin a transaction. As begin, it tries several connections.
-func (s *Store) send(ctx context.Context, begin, plans string, b *pgx.Batch) (*pgxpool.Conn, pgx.BatchResults, error) {
+func (s *Store) send(ctx context.Context, opening func(*pgx.Batch), b *pgx.Batch) (*pgxpool.Conn, pgx.BatchResults, error) {
 	for try := 1; ; try++ {
 		conn, err := s.acquire(ctx)
 		if err != nil {
 			return nil, nil, err
 		}
-		results := conn.SendBatch(ctx, behind(begin, s.times.settings(plans), b))
-		if _, err = results.Exec(); err == nil {
-			if _, err = results.Exec(); err == nil {
-				return conn, results, nil
-			}
+		all := &pgx.Batch{}
+		opening(all)
+		opened := all.QueuedQueries
+		for _, q := range b.QueuedQueries { // of which nothing is kept that belongs to a connection
+			all.Queue(q.SQL, q.Arguments...).Fn = q.Fn
+		}
+		results := conn.SendBatch(ctx, all)
+		if err = readResults(results, opened); err == nil {
+			return conn, results, nil
 		}
 		_ = results.Close() // err tells more
 		_ = results.Tx().Rollback(ctx)
@@ -122,15 +166,20 @@ func (s *Store) send(ctx context.Context, begin, plans string, b *pgx.Batch) (*p
 	}
 }
 
-// behind is a batch with the statements of b, of which nothing is kept that belongs to a connection.
-func behind(begin string, settings []any, b *pgx.Batch) *pgx.Batch {
-	all := &pgx.Batch{}
-	all.BeginTx(pgx.TxOptions{BeginQuery: begin})
-	all.Queue(settingsSQL, settings...)
-	for _, q := range b.QueuedQueries {
-		all.Queue(q.SQL, q.Arguments...).Fn = q.Fn
+// readResults reads the results of the next statements.
+func readResults(results pgx.BatchResults, of []*pgx.QueuedQuery) error {
+	for _, q := range of {
+		var err error
+		if q.Fn != nil {
+			err = q.Fn(results)
+		} else {
+			_, err = results.Exec()
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return all
+	return nil
 }
 
 // Query implements pgx.Tx.
@@ -247,7 +296,10 @@ func (s *Store) look(ctx context.Context, what string, ask func(*pgx.Batch)) err
 		var b pgx.Batch
 		ask(&b)
 		b.Queue("COMMIT")
-		conn, results, err := s.send(ctx, beginLook, planOnce, &b)
+		conn, results, err := s.send(ctx, func(b *pgx.Batch) {
+			b.BeginTx(pgx.TxOptions{BeginQuery: beginLook})
+			b.Queue(settingsSQL, s.times.settings(planOnce)...)
+		}, &b)
 		if err != nil {
 			return err
 		}

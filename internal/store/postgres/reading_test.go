@@ -105,7 +105,7 @@ func TestMessages(t *testing.T) {
 		{"as of", func() error { _, err := f.AsOf(ctx, f.caller); return err }, 1},
 		{"one campaign", func() error {
 			return f.Snapshot(ctx, f.caller, func(v rollup.View) error {
-				_, err := rollup.One(ctx, v, one, rollup.Range{}, fixtureStart)
+				_, err := rollup.One(ctx, v, one, rollup.Range{})
 				return err
 			})
 		}, 3},

@@ -31,7 +31,7 @@ func (s *Store) Snapshot(ctx context.Context, c workspace.Caller, f func(rollup.
 	if s.now != nil {
 		now = s.now() // before the snapshot: what it does not hold happened later
 	}
-	return s.readPlanned(ctx, "snapshot", func(tx pgx.Tx) error {
+	return s.readAsOf(ctx, "snapshot", planOnce, ws.num, func(tx pgx.Tx) error {
 		v := newView(tx, ws.num, now)
 		v.still = true
 		return f(v)
@@ -237,6 +237,9 @@ func (v *view) Runs(ctx context.Context, campaigns []campaign.ID) ([]campaign.Ru
 	}
 	return runsOf(ctx, v.tx, v.ws, campaigns)
 }
+
+// AsOf implements rollup.View.
+func (v *view) AsOf(ctx context.Context) (time.Time, error) { return asOfRead(ctx, v.tx) }
 
 // HumanAsOf implements rollup.View. Where the rules have seen everything that the snapshot holds, they are as far as now; else
 // as far as they were when they last had seen everything.

@@ -20,10 +20,17 @@ func (s *Store) ListEvents(ctx context.Context, c workspace.Caller, p event.List
 	if err != nil {
 		return out, err
 	}
+	var asOf time.Time
+	if s.inbox != nil { // before the snapshot: what is counted until then is in it
+		if asOf, err = s.AsOf(ctx, c); err != nil {
+			return out, err
+		}
+	}
 	err = s.read(ctx, "list events", func(tx *sql.Tx) error {
 		out, err = listEvents(ctx, s.newView(tx, ws.num, time.Time{}), ws.key, p)
 		return err
 	})
+	out.AsOf = asOf
 	return out, err
 }
 

@@ -27,7 +27,12 @@ func (s *Store) Snapshot(ctx context.Context, c workspace.Caller, f func(rollup.
 		return err
 	}
 	now := s.now() // before the snapshot: what it does not hold happened later
-	return s.read(ctx, "snapshot", func(tx *sql.Tx) error { return f(s.newView(tx, ws.num, now)) })
+	asOf, asOfErr := s.AsOf(ctx, c)
+	return s.read(ctx, "snapshot", func(tx *sql.Tx) error {
+		v := s.newView(tx, ws.num, now)
+		v.asOf, v.asOfErr = asOf, asOfErr
+		return f(v)
+	})
 }
 
 // view is a rollup.View on the snapshot of tx.
@@ -35,6 +40,8 @@ type view struct {
 	tx         *sql.Tx
 	ws         int64
 	now        time.Time
+	asOf       time.Time // of a Snapshot
+	asOfErr    error
 	recipients *memo.Memo[recipient.Hash, recipient.Ordinal]
 	nums       map[campaign.ID]int64
 	stmts      map[string]*sql.Stmt // of this transaction; asking the connection for one costs too
@@ -235,6 +242,9 @@ func (v *view) Campaigns(ctx context.Context, f campaign.Filter) ([]campaign.Cam
 func (v *view) Runs(ctx context.Context, campaigns []campaign.ID) ([]campaign.Run, error) {
 	return runsOf(ctx, v.tx, v.ws, campaigns)
 }
+
+// AsOf implements rollup.View.
+func (v *view) AsOf(context.Context) (time.Time, error) { return v.asOf, v.asOfErr }
 
 // HumanAsOf implements rollup.View. Where the rules have seen everything that the snapshot holds, they are as far as now; else
 // as far as they were when they last had seen everything.

@@ -3,12 +3,14 @@ package storetest
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"monterey/internal/bounce"
 	"monterey/internal/delivery"
 	"monterey/internal/event"
 	"monterey/internal/fault"
 	"monterey/internal/page"
+	"monterey/internal/rollup"
 	"monterey/internal/store"
 	"monterey/internal/suppression"
 	"monterey/internal/workspace"
@@ -48,9 +50,36 @@ func testDeliveries(t *testing.T, s store.Store) {
 		_, err := s.GetDelivery(ctx, theirs.caller, id)
 		wantFault(t, "another workspace's delivery", err, fault.NotFound)
 	}
-	if asOf := must(s.AsOf(ctx, c))(t); !asOf.Equal(must(s.GetDelivery(ctx, c, sent[3]))(t).ReceivedAt) {
-		t.Errorf("as of %s is not when the delivery that waits was received", asOf)
+	waits := must(s.GetDelivery(ctx, c, sent[3]))(t).ReceivedAt
+	for what, asOf := range asOfs(t, s, c) {
+		if !asOf.Equal(waits) {
+			t.Errorf("%s: as of %s is not when the delivery that waits was received, %s", what, asOf, waits)
+		}
 	}
+	d.count(t, s)
+	for what, asOf := range asOfs(t, s, c) {
+		if !asOf.After(waits) {
+			t.Errorf("%s: as of %s when everything until %s is counted", what, asOf, waits)
+		}
+	}
+}
+
+// asOfs are the times that are said to be as_of: by itself, of a list, and of a snapshot, asked first and last there.
+func asOfs(t *testing.T, s store.Store, c workspace.Caller) map[string]time.Time {
+	t.Helper()
+	ctx := t.Context()
+	out := map[string]time.Time{"itself": must(s.AsOf(ctx, c))(t), "list": must(s.ListEvents(ctx, c, event.ListParams{Limit: 1}))(t).AsOf}
+	ok(t, s.Snapshot(ctx, c, func(v rollup.View) error {
+		out["snapshot"] = must(v.AsOf(ctx))(t)
+		_, err := v.HumanAsOf(ctx)
+		return err
+	}))
+	ok(t, s.Snapshot(ctx, c, func(v rollup.View) error {
+		_, err := v.HumanAsOf(ctx)
+		out["snapshot behind a question"] = must(v.AsOf(ctx))(t)
+		return err
+	}))
+	return out
 }
 
 // checkDeliveries lists the deliveries that were sent, in that order, which have these states.
