@@ -37,7 +37,7 @@ var migrationFiles embed.FS
 
 // Sizes of the page caches, in KiB: one writer, up to Readers readers.
 const (
-	writerCache = 64 << 10
+	writerCache = 48 << 10
 	readerCache = 8 << 10
 	Readers     = 6
 )
@@ -47,7 +47,7 @@ const busyFor = 10 * time.Second
 
 // HeapLimit is the Go heap, in bytes, for store.LimitHeap: together with the page caches and the program itself it makes less than
 // 400 MiB of resident memory.
-const HeapLimit = 136 << 20
+const HeapLimit = 128 << 20
 
 // Store is the main file and the inbox. It is safe for concurrent use.
 type Store struct {
