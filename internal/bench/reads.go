@@ -27,30 +27,82 @@ type reader struct {
 	health   time.Duration // p95 of /healthz: the yardstick
 	biggest  string        // id of the biggest campaign
 	from, to time.Time     // of the data set
+	beside   *reader       // of SQLite's data set, by which PostgreSQL is judged: it is asked by turns. nil = there is none
+}
+
+// question is a row to measure; its paths are asked by turns.
+type question struct {
+	what       string
+	must, hope time.Duration
+	paths      []string
 }
 
 // readRows measures reads of the whole data set: nothing else happens then.
 func (e *engine) readRows(ctx context.Context, set *dataset) error {
-	return e.withServer(ctx, set.Token, e.place(dataName), "reads", func(s *server) error {
+	return e.withReader(ctx, set, func(r *reader) error {
+		measure := func(beside *reader) error {
+			r.beside = beside
+			if err := r.rows(ctx); err != nil {
+				return err
+			}
+			return r.export(ctx)
+		}
+		if e.cluster == nil || e.skipSQLite {
+			return measure(nil)
+		}
+		lite := &engine{bench: e.bench}
+		same, err := lite.dataset(ctx)
+		if err != nil {
+			return err
+		}
+		return lite.withReader(ctx, same, measure)
+	})
+}
+
+// withReader runs f with a reader of a data set.
+func (e *engine) withReader(ctx context.Context, set *dataset, f func(*reader) error) error {
+	return e.withServer(ctx, set.Token, e.place(dataName), "reads", func(s *server) (err error) {
 		w := loadgen.NewGenerator(e.workload()).Workload()
 		r := &reader{engine: e, s: s, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1, DisableCompression: true}},
 			from: w.End.AddDate(0, 0, -w.Days), to: w.End}
 		defer r.client.CloseIdleConnections()
-		var err error
 		if r.health, err = r.p95(ctx, func(int) string { return "/healthz" }); err != nil {
 			return err
 		}
 		if r.biggest, err = r.campaign(ctx, loadgen.CampaignID(0)); err != nil {
 			return err
 		}
-		if err := r.statistics(ctx); err != nil {
-			return err
-		}
-		if err := r.events(ctx); err != nil {
-			return err
-		}
-		return r.export(ctx)
+		return f(r)
 	})
+}
+
+// rows measures all that is one request.
+func (r *reader) rows(ctx context.Context) error {
+	of, err := r.questions(ctx)
+	if err != nil {
+		return err
+	}
+	beside := make([]question, len(of))
+	if r.beside != nil {
+		if beside, err = r.beside.questions(ctx); err != nil {
+			return err
+		}
+	}
+	for i := range of {
+		if err := r.row(ctx, of[i], beside[i].paths...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *reader) questions(ctx context.Context) ([]question, error) {
+	statistics, err := r.statistics(ctx)
+	if err != nil {
+		return nil, err
+	}
+	events, err := r.events(ctx)
+	return append(statistics, events...), err
 }
 
 // campaign is our id of a provider's campaign.
@@ -82,26 +134,52 @@ func (r *reader) get(ctx context.Context, path string, v any) error {
 func (r *reader) p95(ctx context.Context, path func(i int) string) (time.Duration, error) {
 	took := make([]time.Duration, 0, r.reads)
 	for i := range warm + r.reads {
-		began := time.Now()
-		if _, err := fetch(ctx, r.client, r.s.url+path(i), r.s.token); err != nil {
+		one, err := r.ask(ctx, path(i))
+		if err != nil {
 			return 0, err
 		}
-		if i >= warm {
-			took = append(took, time.Since(began))
-		}
+		took = append(took, one)
 	}
-	slices.Sort(took)
-	return took[(len(took)*95+99)/100-1], nil
+	return p95Of(took), nil
 }
 
-// row measures a row; the paths are asked by turns.
-func (r *reader) row(ctx context.Context, what string, must, hope time.Duration, paths ...string) error {
-	got, err := r.p95(ctx, func(i int) string { return paths[i%len(paths)] })
-	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+// ask is how long one request takes.
+func (r *reader) ask(ctx context.Context, path string) (time.Duration, error) {
+	began := time.Now()
+	_, err := fetch(ctx, r.client, r.s.url+path, r.s.token)
+	return time.Since(began), err
+}
+
+// p95Of is that of all but those that warmed up.
+func p95Of(took []time.Duration) time.Duration {
+	took = slices.Sorted(slices.Values(took[warm:]))
+	return took[(len(took)*95+99)/100-1]
+}
+
+// row measures a row. Where SQLite is beside it, which is asked the same by other paths, one request of each follows the other: this machine is
+// not as fast in one minute as in the next.
+func (r *reader) row(ctx context.Context, q question, beside ...string) error {
+	var got, lite []time.Duration
+	for i := range warm + r.reads {
+		one, err := r.ask(ctx, q.paths[i%len(q.paths)])
+		if err != nil {
+			return fmt.Errorf("%s: %w", q.what, err)
+		}
+		got = append(got, one)
+		if len(beside) == 0 {
+			continue
+		}
+		if one, err = r.beside.ask(ctx, beside[i%len(beside)]); err != nil {
+			return fmt.Errorf("%s, of SQLite: %w", q.what, err)
+		}
+		lite = append(lite, one)
 	}
-	say("%s: %s", what, duration(got))
-	r.time(what+", p95", must, hope, got, "/healthz, p95", r.health)
+	what := q.what + ", p95"
+	if len(lite) > 0 {
+		r.sqlite[what] = p95Of(lite)
+	}
+	say("%s: %s", q.what, duration(p95Of(got)))
+	r.time(what, q.must, q.hope, p95Of(got), "/healthz, p95", r.health)
 	return nil
 }
 
@@ -115,28 +193,28 @@ func query(pairs ...string) string {
 
 func day(t time.Time) string { return t.Format(time.DateOnly) }
 
-func (r *reader) statistics(ctx context.Context) error {
+func (r *reader) statistics(ctx context.Context) ([]question, error) {
 	one := "/campaign-statistics/" + r.biggest
 	monthFrom, last := day(r.to.AddDate(0, 0, -30)), day(r.to.AddDate(0, 0, -1))
 	hours := one + "/time-series" + query("granularity", "hour", "date_from", monthFrom, "date_to", last)
 	days := one + "/time-series" + query("granularity", "day", "date_from", day(r.from), "date_to", last)
 	if err := r.points(ctx, hours, 30*24); err != nil {
-		return err
+		return nil, err
 	}
 	if err := r.points(ctx, days, r.days); err != nil {
-		return err
+		return nil, err
 	}
 	list := func(zone string) string {
 		return "/campaign-statistics/" + query("date_from", monthFrom, "date_to", last, "timezone", zone, "page_size", "200")
 	}
 	ms := time.Millisecond
-	return errors.Join(
-		r.row(ctx, "biggest campaign, lifetime", 3*ms, 3*ms, one),
-		r.row(ctx, "its hourly month with uniques", 25*ms, 10*ms, hours),
-		r.row(ctx, "its daily series of all days", 5*ms, 5*ms, days),
-		r.row(ctx, "200 campaigns, 30 days in Kathmandu", 100*ms, 50*ms, list("Asia/Kathmandu")),
-		r.row(ctx, "200 campaigns, 30 days in New York", 100*ms, 50*ms, list("America/New_York")),
-	)
+	return []question{
+		{"biggest campaign, lifetime", 3 * ms, 3 * ms, []string{one}},
+		{"its hourly month with uniques", 25 * ms, 10 * ms, []string{hours}},
+		{"its daily series of all days", 5 * ms, 5 * ms, []string{days}},
+		{"200 campaigns, 30 days in Kathmandu", 100 * ms, 50 * ms, []string{list("Asia/Kathmandu")}},
+		{"200 campaigns, 30 days in New York", 100 * ms, 50 * ms, []string{list("America/New_York")}},
+	}, nil
 }
 
 // points checks that a series is as long as the row says.
@@ -151,7 +229,7 @@ func (r *reader) points(ctx context.Context, path string, want int) error {
 	return nil
 }
 
-func (r *reader) events(ctx context.Context) error {
+func (r *reader) events(ctx context.Context) ([]question, error) {
 	const list = "/campaign-events/"
 	var page struct {
 		Total int
@@ -164,10 +242,10 @@ func (r *reader) events(ctx context.Context) error {
 	pages := r.stored() / 50
 	for _, n := range []int{1, pages / 10, pages / 4, pages / 2, pages * 3 / 4, pages * 9 / 10} {
 		if err := r.get(ctx, list+query("page", fmt.Sprint(max(1, n))), &page); err != nil {
-			return err
+			return nil, err
 		}
 		if len(page.Items) != 50 || page.Next == "" {
-			return fmt.Errorf("page %d of the events has %d items and the cursor %q", n, len(page.Items), page.Next)
+			return nil, fmt.Errorf("page %d of the events has %d items and the cursor %q", n, len(page.Items), page.Next)
 		}
 		cursors = append(cursors, list+query("cursor", page.Next))
 		for _, e := range page.Items[:20] {
@@ -176,14 +254,15 @@ func (r *reader) events(ctx context.Context) error {
 	}
 	deep := min(1000, pages-1)
 	ms := time.Millisecond
-	return errors.Join(
-		r.row(ctx, "events, page 1", 5*ms, 5*ms, list),
-		r.row(ctx, "events, page 1 of a campaign's opens", 5*ms, 5*ms, list+query("campaign_id", r.biggest, "event_type", "open")),
-		r.row(ctx, fmt.Sprintf("events, page %d", deep), 20*ms, 20*ms, list+query("page", fmt.Sprint(deep))),
-		r.row(ctx, fmt.Sprintf("events, page %d of a campaign", deep), 20*ms, 20*ms, list+query("page", fmt.Sprint(min(deep, pages/10)), "campaign_id", r.biggest)),
-		r.row(ctx, "events, cursor anywhere", 5*ms, 5*ms, cursors...),
-		r.row(ctx, "one recipient's history", 10*ms, 10*ms, histories...),
-	)
+	ofCampaign := query("page", fmt.Sprint(min(deep, pages/10)), "campaign_id", r.biggest)
+	return []question{
+		{"events, page 1", 5 * ms, 5 * ms, []string{list}},
+		{"events, page 1 of a campaign's opens", 5 * ms, 5 * ms, []string{list + query("campaign_id", r.biggest, "event_type", "open")}},
+		{fmt.Sprintf("events, page %d", deep), 20 * ms, 20 * ms, []string{list + query("page", fmt.Sprint(deep))}},
+		{fmt.Sprintf("events, page %d of a campaign", deep), 20 * ms, 20 * ms, []string{list + ofCampaign}},
+		{"events, cursor anywhere", 5 * ms, 5 * ms, cursors},
+		{"one recipient's history", 10 * ms, 10 * ms, histories},
+	}, nil
 }
 
 // stored is about how many events there are.

@@ -242,12 +242,8 @@ func (s *Store) read(ctx context.Context, what string, f func(pgx.Tx) error) err
 	return s.again(ctx, what, func() error { return s.tryRead(ctx, &reading{s: s, plans: planEach}, f) })
 }
 
-// readPlanned is read where the statements are best planned once for all values.
-func (s *Store) readPlanned(ctx context.Context, what string, f func(pgx.Tx) error) error {
-	return s.again(ctx, what, func() error { return s.tryRead(ctx, &reading{s: s, plans: planOnce}, f) })
-}
-
-// readAsOf is read that knows before which time everything received in a workspace is counted in its snapshot: see asOfRead.
+// readAsOf is read that knows before which time everything received in a workspace is counted in its snapshot (see asOfRead), and how
+// statements are planned.
 func (s *Store) readAsOf(ctx context.Context, what, plans string, ws int64, f func(pgx.Tx) error) error {
 	return s.again(ctx, what, func() error { return s.tryRead(ctx, &reading{s: s, plans: plans, asOf: s.newAsOf(ws)}, f) })
 }
