@@ -204,7 +204,8 @@ type List struct {
 	More bool // there is more behind Items
 	// NewestUpdate is the newest updated_at of the workspace in the snapshot that was read; zero where there is no event.
 	NewestUpdate time.Time
-	// AsOf is the time before which everything received is in that snapshot (see rollup.View); zero where no inbox is open.
+	// AsOf is the time before which everything received is in that snapshot (see rollup.View); zero where no total was
+	// asked for, or no inbox is open.
 	AsOf time.Time
 }
 

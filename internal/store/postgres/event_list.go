@@ -22,7 +22,7 @@ func (s *Store) ListEvents(ctx context.Context, c workspace.Caller, p event.List
 	if err != nil {
 		return out, err
 	}
-	err = s.readAsOf(ctx, "list events", planEach, ws.num, func(tx pgx.Tx) error {
+	list := func(tx pgx.Tx) error {
 		v := newView(tx, ws.num, time.Time{})
 		v.still = true
 		for _, id := range p.Campaigns {
@@ -30,7 +30,7 @@ func (s *Store) ListEvents(ctx context.Context, c workspace.Caller, p event.List
 				v.nums[id] = num
 			}
 		}
-		if out, err = listEvents(ctx, v, ws.key, p); err == nil {
+		if out, err = listEvents(ctx, v, ws.key, p); err == nil && !p.NoTotal {
 			out.AsOf, err = asOfRead(ctx, tx)
 		}
 		found := map[campaign.ID]int64{}
@@ -41,7 +41,12 @@ func (s *Store) ListEvents(ctx context.Context, c workspace.Caller, p event.List
 		}
 		s.campaigns.Add(ws.num, found)
 		return err
-	})
+	}
+	if p.NoTotal {
+		err = s.read(ctx, "list events", list)
+	} else {
+		err = s.readAsOf(ctx, "list events", planEach, ws.num, list)
+	}
 	return out, err
 }
 

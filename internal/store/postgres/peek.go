@@ -112,11 +112,12 @@ func (s *Store) Peek(ctx context.Context, after *ingest.Item, maxObjects, maxByt
 	in.mu.Lock()
 	before, given := in.handed.until(after)
 	in.mu.Unlock()
-	p := peeking{in: in, given: given, objects: int64(maxObjects), bytes: int64(maxBytes)}
-	if before.length%wholeEach != 0 {
-		p.from = before.ends
-	}
+	var p peeking
 	err = s.read(ctx, "read inbox", func(tx pgx.Tx) error {
+		p = peeking{in: in, given: maps.Clone(given), objects: int64(maxObjects), bytes: int64(maxBytes)}
+		if before.length%wholeEach != 0 {
+			p.from, p.last = before.ends, len(before.seqs)
+		}
 		if err := p.choose(ctx, tx); err != nil {
 			return err
 		}
@@ -137,6 +138,7 @@ type peeking struct {
 	in             *inbox
 	given          map[int64]bool
 	from           map[int64]waitingKey // where a workspace's part of a backlog is read from first
+	last           int                  // how many the last answer had, where from is set
 	objects, bytes int64                // how much more is wanted
 	chosen         []waitingKey
 }
@@ -206,16 +208,17 @@ const headsSQL = `WITH RECURSIVE h (workspace_id, received_at) AS (
 // chooseOf takes the oldest of one workspace, first of those behind what was given before.
 func (p *peeking) chooseOf(ctx context.Context, tx pgx.Tx, ws int64) error {
 	from, behind := p.from[ws]
-	err := p.chooseBehind(ctx, tx, ws, from)
-	if err == nil && behind && !p.full() {
-		err = p.chooseBehind(ctx, tx, ws, waitingKey{})
+	if behind {
+		if err := p.chooseBehind(ctx, tx, ws, from, max(p.last, fewWait)); err != nil {
+			return err
+		}
 	}
-	return err
+	return p.chooseBehind(ctx, tx, ws, waitingKey{}, len(p.given)+fewWait)
 }
 
-// chooseBehind reads ever more at a time, as nobody knows how many are enough.
-func (p *peeking) chooseBehind(ctx context.Context, tx pgx.Tx, ws int64, last waitingKey) error {
-	for limit := len(p.given) + fewWait; !p.full(); limit *= 2 {
+// chooseBehind reads ever more at a time until the answer is full, as nobody knows how many are enough.
+func (p *peeking) chooseBehind(ctx context.Context, tx pgx.Tx, ws int64, last waitingKey, limit int) error {
+	for ; !p.full(); limit *= 2 {
 		keys, err := query(ctx, tx, scanWaiting, "SELECT "+waitingColumns+` FROM inbox WHERE workspace_id = $1 AND (received_at, seq) > ($2, $3)
 			ORDER BY received_at, seq LIMIT $4`, ws, last.received, last.seq, limit)
 		if err != nil {

@@ -40,8 +40,8 @@ import (
 // Conns is how many connections a process has at the most, unless the URL says otherwise (pool_max_conns).
 const Conns = 10
 
-// HeapLimit is the Go heap, in bytes, for store.LimitHeap.
-const HeapLimit = 192 << 20
+// HeapLimit is the Go heap, in bytes, for store.LimitHeap: large bodies of webhooks may take 80 MiB of it, batches about as much.
+const HeapLimit = 256 << 20
 
 // timeouts are how long things may take.
 type timeouts struct {

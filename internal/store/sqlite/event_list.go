@@ -21,7 +21,7 @@ func (s *Store) ListEvents(ctx context.Context, c workspace.Caller, p event.List
 		return out, err
 	}
 	var asOf time.Time
-	if s.inbox != nil { // before the snapshot: what is counted until then is in it
+	if s.inbox != nil && !p.NoTotal { // before the snapshot: what is counted until then is in it
 		if asOf, err = s.AsOf(ctx, c); err != nil {
 			return out, err
 		}

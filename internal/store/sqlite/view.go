@@ -244,7 +244,12 @@ func (v *view) Runs(ctx context.Context, campaigns []campaign.ID) ([]campaign.Ru
 }
 
 // AsOf implements rollup.View.
-func (v *view) AsOf(context.Context) (time.Time, error) { return v.asOf, v.asOfErr }
+func (v *view) AsOf(context.Context) (time.Time, error) {
+	if v.asOf.IsZero() && v.asOfErr == nil {
+		return v.asOf, fault.New(fault.Internal, "as_of was not asked of this transaction")
+	}
+	return v.asOf, v.asOfErr
+}
 
 // HumanAsOf implements rollup.View. Where the rules have seen everything that the snapshot holds, they are as far as now; else
 // as far as they were when they last had seen everything.
