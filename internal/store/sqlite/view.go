@@ -26,8 +26,8 @@ func (s *Store) Snapshot(ctx context.Context, c workspace.Caller, f func(rollup.
 	if err != nil {
 		return err
 	}
-	now := s.now() // before the snapshot: what it does not hold happened later
 	asOf, asOfErr := s.AsOf(ctx, c)
+	now := s.now() // not before as_of, and before the snapshot: what that does not hold happened later
 	return s.read(ctx, "snapshot", func(tx *sql.Tx) error {
 		v := s.newView(tx, ws.num, now)
 		v.asOf, v.asOfErr = asOf, asOfErr
