@@ -117,6 +117,7 @@ func openStore(t testing.TB, url string, now func() time.Time) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.newness.large, s.newness.sure = 2, 2 // so that tests meet it, right and wrong
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)

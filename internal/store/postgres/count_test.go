@@ -66,6 +66,7 @@ func TestProcesses(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = s.Close() }()
+		s.newness.large, s.newness.sure = 2, 2
 		stores = append(stores, s)
 	}
 	for range sources {
@@ -140,6 +141,62 @@ func TestProcesses(t *testing.T) {
 	for i := range from {
 		checkCounted(t, judge, from[i], accepted[i], expected[i])
 	}
+}
+
+// TestNewness: events that seem to be new are inserted without looking, and when some are there already the others are inserted
+// all the same.
+func TestNewness(t *testing.T) {
+	s := openMigrated(t)
+	src := newSource(t, s)
+	w := ingest.NewWorker(s, numbered{}, ingest.Options{})
+	working, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = w.Run(working) })
+	defer func() { stop(); running.Wait() }()
+	ws, err := s.workspace(t.Context(), src.caller)
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted, expected := map[delivery.ID]bool{}, map[int]bool{}
+	for _, step := range []struct {
+		body   string
+		likely bool // before it
+		inRow  int  // after it
+	}{
+		{"1", false, 1},
+		{"2 3", false, 3},      // looked for
+		{"4 5 6", true, 3},     // not looked for
+		{"7 5 8 1 9", true, 0}, // in vain
+		{"9 10 11", false, 0},  // looked for again
+		{"12 13 14", false, 3},
+		{"15", false, 4}, // too few
+		{"16 17", true, 4},
+	} {
+		of := strings.Fields(step.body)
+		if got := s.newness.likely(ws.num, len(of)); got != step.likely {
+			t.Errorf("%s: likely to be new: %t", step.body, got)
+		}
+		body := src.body(step.body)
+		body.Objects = len(of)
+		id, _, err := s.Append(t.Context(), body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		accepted[id] = true
+		for _, n := range of {
+			number, _ := strconv.Atoi(n)
+			expected[number] = true
+		}
+		for until := time.Now().Add(10 * time.Second); w.Totals().Deliveries < uint64(len(accepted)); time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(until) {
+				t.Fatalf("%s is not counted: %v", step.body, w.Ready())
+			}
+		}
+		if got := s.newness.inRow[ws.num]; got != step.inRow {
+			t.Errorf("%s: %d were new in a row, want %d", step.body, got, step.inRow)
+		}
+	}
+	checkCounted(t, s, src, accepted, expected)
 }
 
 // cut ends connections of the processes under test until ctx ends, whatever they do.

@@ -35,15 +35,17 @@ func newEventColumns(n int) *eventColumns {
 		firstDelivery: make([]int64, n), ips: make([]string, n), facts: make([]string, n)}
 }
 
-// insertEventsSQL takes the arrays apart in a list of columns, which costs half of what it does in FROM: there each array is made a table first.
-const insertEventsSQL = `INSERT INTO events (workspace_id, id, campaign, ordinal, link, type, actor, class, source, updated_at, received_at, delivery, ip, facts)
+// insertSQL takes the arrays apart in a list of columns, which costs half of what it does in FROM: there each array is made a table first.
+const (
+	insertSQL = `INSERT INTO events (workspace_id, id, campaign, ordinal, link, type, actor, class, source, updated_at, received_at, delivery, ip, facts)
 	SELECT $1, e.id, e.campaign, e.ordinal, e.link, e.type, e.actor, e.class, e.source, e.updated_at, e.received_at, e.delivery,
 	nullif(e.ip, ''), nullif(e.facts, '')
 	FROM (SELECT unnest($2::uuid[]) AS id, unnest($3::integer[]) AS campaign, unnest($4::integer[]) AS ordinal, unnest($5::integer[]) AS link,
 	unnest($6::smallint[]) AS type, unnest($7::smallint[]) AS actor, unnest($8::smallint[]) AS class, unnest($9::smallint[]) AS source,
 	unnest($10::bigint[]) AS updated_at, unnest($11::bigint[]) AS received_at, unnest($12::bigint[]) AS delivery,
-	unnest($13::text[]) AS ip, unnest($14::text[]) AS facts) AS e
-	ON CONFLICT (workspace_id, id) DO NOTHING RETURNING id`
+	unnest($13::text[]) AS ip, unnest($14::text[]) AS facts) AS e`
+	insertMissingSQL = insertSQL + " ON CONFLICT (workspace_id, id) DO NOTHING RETURNING id"
+)
 
 // InsertEvents implements ingest.WorkspaceTx.
 func (w *workspaceTx) InsertEvents(ctx context.Context, events []event.Event, from []delivery.ID) ([]bool, error) {
@@ -76,16 +78,40 @@ func (w *workspaceTx) InsertEvents(ctx context.Context, events []event.Event, fr
 		c.updated[i], c.received[i] = micros(e.UpdatedAt), micros(e.ReceivedAt)
 		c.ips[i], c.facts[i] = e.Facts.IP, e.Facts.Other()
 	}
+	return inserted, w.insert(ctx, c, inserted)
+}
+
+// insert inserts what is not there and says what that was.
+func (w *workspaceTx) insert(ctx context.Context, c *eventColumns, inserted []bool) error {
+	args := []any{w.ws, c.ids, c.campaigns, c.ordinals, c.links, c.types, c.actors, c.classes, c.sources, c.updated, c.received, c.firstDelivery, c.ips, c.facts}
+	if w.t.s.newness.likely(w.ws, len(inserted)) {
+		err := pgx.BeginFunc(ctx, w.tx, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, insertSQL, args...)
+			return err
+		})
+		if err == nil {
+			for i := range inserted {
+				inserted[i] = true
+			}
+		}
+		if code(err) != uniqueViolation {
+			return err
+		}
+	}
+	n := 0
 	var id event.ID
 	dest := []any{&id}
-	return inserted, w.each(ctx, func(r row) error {
+	err := w.each(ctx, func(r row) error {
 		if err := r.Scan(dest...); err != nil {
 			return err
 		}
 		i, _ := slices.BinarySearchFunc(c.ids, id, event.ID.Compare)
 		inserted[i] = true
+		n++
 		return nil
-	}, insertEventsSQL, w.ws, c.ids, c.campaigns, c.ordinals, c.links, c.types, c.actors, c.classes, c.sources, c.updated, c.received, c.firstDelivery, c.ips, c.facts)
+	}, insertMissingSQL, args...)
+	w.t.s.newness.saw(w.ws, n, len(inserted))
+	return err
 }
 
 // deliveryNum is the number under which a delivery is stored.

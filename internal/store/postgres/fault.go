@@ -19,6 +19,7 @@ const (
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
 	undefinedTable       = "42P01"
+	uniqueViolation      = "23505"
 	checkViolation       = "23514"
 	lockNotAvailable     = "55P03"
 )

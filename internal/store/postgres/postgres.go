@@ -94,6 +94,7 @@ type Store struct {
 	recipients *memo.Memo[recipient.Hash, recipient.Ordinal]
 	links      *memo.Memo[linkKey, int64]
 	packer     *delivery.Packer
+	newness    *newness
 
 	campaigns *memo.Memo[campaign.ID, int64]
 	counts    giveway.Counting
@@ -128,7 +129,7 @@ func OpenWith(ctx context.Context, opts Options) (*Store, error) {
 	s := &Store{now: opts.Now, times: usual, direct: cfg.ConnConfig.Copy(), nums: map[workspace.ID]workspaceRow{}, allNums: map[workspace.ID]workspaceRow{},
 		workspaceIDs: map[int64]workspace.ID{}, connectionIDs: map[int64]provider.ID{}, connectionNums: map[provider.ID]int64{},
 		epochNums: map[uint64]int64{}, epochs: map[int64]uint64{}, recipients: memo.New[recipient.Hash, recipient.Ordinal](memo.Recipients), campaigns: memo.New[campaign.ID, int64](memo.Campaigns),
-		links: memo.New[linkKey, int64](memo.Links)}
+		links: memo.New[linkKey, int64](memo.Links), newness: newNewness()}
 	if s.packer, err = delivery.NewPacker(); err != nil {
 		return nil, fmt.Errorf("postgres: open: %w", err)
 	}
