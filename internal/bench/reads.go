@@ -393,4 +393,4 @@ func (e *engine) memoryRow() {
 
 // cachesNote says what package sqlite sets (its openFile) and memo.Recipients.
 const cachesNote = "Caches at the most: 48 MiB of pages for the writer, 8 MiB for each of 6 readers, 8 MiB for the inbox's writer and 4 MiB for " +
-	"each of its 3 readers; 1 Mi recipients of about 50 bytes."
+	"each of its 3 readers; 1 Mi recipients of about 30 bytes."

@@ -178,13 +178,14 @@ func (v *view) askOrdinals(b *pgx.Batch, key []byte, addresses []string) []int64
 	ordinals := make([]int64, len(addresses))
 	var at []int // of those asked for
 	var hashes []recipient.Hash
-	for i, h := range recipient.HashesOf(key, addresses) {
-		o, ok := recipient.Ordinal(0), false
-		if v.recipients != nil {
-			o, ok = v.recipients.Get(v.ws, h)
-		}
-		if ordinals[i] = int64(o); !ok {
-			at, hashes = append(at, i), append(hashes, h)
+	all := recipient.HashesOf(key, addresses)
+	known := make([]recipient.Ordinal, len(all))
+	if v.recipients != nil {
+		known = v.recipients.All(v.ws, all)
+	}
+	for i, o := range known {
+		if ordinals[i] = int64(o); o == 0 {
+			at, hashes = append(at, i), append(hashes, all[i])
 		}
 	}
 	if len(at) == 0 {

@@ -68,11 +68,10 @@ func (v *view) ordinalsOf(ctx context.Context, key []byte, addresses []string) (
 		at int
 	}
 	var missing []hashed
-	for i, h := range recipient.HashesOf(key, addresses) {
-		if o, ok := v.recipients.Get(v.ws, h); ok {
-			ordinals[i] = int64(o)
-		} else {
-			missing = append(missing, hashed{h, i})
+	all := recipient.HashesOf(key, addresses)
+	for i, o := range v.recipients.All(v.ws, all) {
+		if ordinals[i] = int64(o); o == 0 {
+			missing = append(missing, hashed{all[i], i})
 		}
 	}
 	if len(missing) == 0 {

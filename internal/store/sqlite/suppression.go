@@ -94,20 +94,31 @@ func suppressedWhere(ctx context.Context, tx *sql.Tx, ws workspaceRow, f suppres
 const causesSQL = `SELECT j.key, s.reason | (s.source << 8), s.occurred_at, s.event
 	FROM json_each(?) j CROSS JOIN suppressions s ON s.workspace = ? AND s.ordinal = j.value`
 
-// causesOf are the causes of each recipient, by reason. They are looked for in the order of the table, of which many read each
-// page once.
+// causesOf are the causes of each recipient, by reason.
 func (v *view) causesOf(ctx context.Context, ordinals []int64) ([][]suppression.Cause, error) {
 	out := make([][]suppression.Cause, len(ordinals))
-	places := make([]int, len(ordinals)) // of the sorted ordinals
-	for i := range places {
-		places[i] = i
+	return out, v.causesAt(ctx, ordinals, inOrder(ordinals), out)
+}
+
+// inOrder is where the recipients that are known stand, in the order of the table: of many, which read each of its pages once.
+func inOrder(ordinals []int64) (places []int) {
+	places = make([]int, 0, len(ordinals))
+	for i, o := range ordinals {
+		if o != 0 {
+			places = append(places, i)
+		}
 	}
 	slices.SortFunc(places, func(a, b int) int { return cmp.Compare(ordinals[a], ordinals[b]) })
-	sorted := make([]int64, len(ordinals))
+	return places
+}
+
+// causesAt fills in the causes of the recipients that stand at these places.
+func (v *view) causesAt(ctx context.Context, ordinals []int64, places []int, out [][]suppression.Cause) error {
+	sorted := make([]int64, len(places))
 	for i, p := range places {
 		sorted[i] = ordinals[p]
 	}
-	all := make([]suppression.Cause, 0, len(ordinals)) // most have one: room for all is one allocation
+	all := make([]suppression.Cause, 0, len(places)) // most have one: room for all is one allocation
 	var n, small, occurred int64
 	var id sql.RawBytes
 	dest := []any{&n, &small, &occurred, &id}
@@ -126,41 +137,48 @@ func (v *view) causesOf(ctx context.Context, ordinals []int64) ([][]suppression.
 		out[i] = all[len(all)-1 : len(all) : len(all)]
 		return nil
 	}, causesSQL, listJSON(sorted), v.ws)
-	for _, of := range out {
-		slices.SortFunc(of, func(a, b suppression.Cause) int { return cmp.Compare(a.Reason, b.Reason) })
+	for _, i := range places {
+		slices.SortFunc(out[i], func(a, b suppression.Cause) int { return cmp.Compare(a.Reason, b.Reason) })
 	}
-	return out, err
+	return err
 }
 
-// checkTogether addresses, at least, are looked for by two readers.
-const checkTogether = 1000
-
-// CheckSuppressions implements suppression.Store. An erased address is found too. Half of many addresses are looked for beside
-// the others, in a snapshot of its own: what an address has is of one.
+// CheckSuppressions implements suppression.Store. An erased address is found too. Recipients never change their number, so who
+// they are is one snapshot, and what they have another, which is of the same moment or later.
 func (s *Store) CheckSuppressions(ctx context.Context, c workspace.Caller, addresses []string) ([][]suppression.Cause, error) {
 	ws, err := s.workspace(ctx, c)
-	if err != nil || len(addresses) == 0 {
+	if err != nil {
 		return nil, err
 	}
-	size := len(addresses)
-	if size >= checkTogether {
-		size = (size + 1) / 2
+	ordinals, causes := make([]int64, len(addresses)), make([][]suppression.Cause, len(addresses))
+	err = s.inHalves(ctx, ws.num, len(addresses), func(v *view, from, to int) error {
+		found, err := v.ordinalsOf(ctx, ws.key, addresses[from:to])
+		copy(ordinals[from:to], found)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
-	parts := slices.Collect(slices.Chunk(addresses, size))
-	causes := make([][][]suppression.Cause, len(parts))
+	places := inOrder(ordinals)
+	return causes, s.inHalves(ctx, ws.num, len(places), func(v *view, from, to int) error {
+		return v.causesAt(ctx, ordinals, places[from:to], causes)
+	})
+}
+
+// halvesFrom so many on, two readers do the work.
+const halvesFrom = 1000
+
+// inHalves runs f on all of n things, or on each half of many things beside the other, in a snapshot of its own.
+func (s *Store) inHalves(ctx context.Context, ws int64, n int, f func(v *view, from, to int) error) error {
+	size := n
+	if n >= halvesFrom {
+		size = (n + 1) / 2
+	}
 	var g errgroup.Group
-	for i, part := range parts {
+	for from := 0; from < n; from += size {
 		s.readBeside(ctx, &g, "check suppressions", func(tx *sql.Tx) error {
-			v := s.newView(tx, ws.num, time.Time{})
-			ordinals, err := v.ordinalsOf(ctx, ws.key, part)
-			if err == nil {
-				causes[i], err = v.causesOf(ctx, ordinals)
-			}
-			return err
+			return f(s.newView(tx, ws, time.Time{}), from, min(n, from+size))
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
-	return slices.Concat(causes...), nil
+	return g.Wait()
 }
