@@ -3,8 +3,8 @@ package postgres
 import "sync"
 
 // newness foresees whether events are new. To look for those that are there already takes a quarter of the time that inserting
-// takes, so large batches are inserted without looking once many events in a row were new. Where one is there nevertheless the server
-// undoes the insert: that costs the time and room of its rows, and an error in the server's log.
+// takes, so large batches are copied in without looking once many events in a row were new. Where one is there nevertheless the server
+// undoes all of it: that costs the time and room of its rows, and an error in the server's log.
 type newness struct {
 	large, sure int // events of a batch, and events in a row, from which on nobody looks
 
