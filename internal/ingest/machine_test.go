@@ -113,3 +113,15 @@ func TestHumanAsOfClaimsNothing(t *testing.T) {
 		t.Error("all was judged at once: nothing was tried")
 	}
 }
+
+// TestHumanAsOfIsAsOf: where all is judged, nothing was judged until a moment earlier than it was counted.
+func TestHumanAsOfIsAsOf(t *testing.T) {
+	r := newRig(t)
+	r.post(open(1, "a@x.test", "2026-03-01T10:00:00Z"))
+	r.judged()
+	for range 20 {
+		if s := r.statistics("1"); s.HumanAsOf == nil || !s.HumanAsOf.Equal(s.AsOf) {
+			t.Fatalf("as_of %s, human_as_of %s", s.AsOf, s.HumanAsOf)
+		}
+	}
+}

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"maps"
 	"math"
 	"slices"
@@ -42,23 +41,16 @@ const copyEventsSQL = `COPY events (workspace_id, id, campaign, ordinal, link, t
 
 // copyRow appends the row i, its columns in the order of copyEventsSQL.
 func (c *eventColumns) copyRow(b []byte, ws int64, i int) []byte {
-	b = binary.BigEndian.AppendUint16(b, 14)
-	b = binary.BigEndian.AppendUint32(sized(b, 4), uint32(ws))
-	b = append(sized(b, len(c.ids[i].UUID)), c.ids[i].UUID[:]...)
-	for _, v := range [...]int32{c.campaigns[i], c.ordinals[i], c.links[i]} {
-		b = binary.BigEndian.AppendUint32(sized(b, 4), uint32(v))
-	}
-	for _, v := range [...]int16{c.types[i], c.actors[i], c.classes[i], c.sources[i]} {
-		b = binary.BigEndian.AppendUint16(sized(b, 2), uint16(v))
-	}
-	for _, v := range [...]int64{c.updated[i], c.received[i], c.firstDelivery[i]} {
-		b = binary.BigEndian.AppendUint64(sized(b, 8), uint64(v))
-	}
+	b = integer(columns(b, 14), int32(ws))
+	b = textual(b, c.ids[i].UUID[:])
+	b = integer(integer(integer(b, c.campaigns[i]), c.ordinals[i]), c.links[i])
+	b = smallint(smallint(smallint(smallint(b, c.types[i]), c.actors[i]), c.classes[i]), c.sources[i])
+	b = bigint(bigint(bigint(b, c.updated[i]), c.received[i]), c.firstDelivery[i])
 	for _, v := range [...]string{c.ips[i], c.facts[i]} {
 		if v == "" {
-			b = sized(b, -1) // NULL
+			b = sized(b, -1)
 		} else {
-			b = append(sized(b, len(v)), v...)
+			b = textual(b, v)
 		}
 	}
 	return b
@@ -112,9 +104,7 @@ func (w *workspaceTx) InsertEvents(ctx context.Context, events []event.Event, fr
 func (w *workspaceTx) insert(ctx context.Context, c *eventColumns, inserted []bool) error {
 	if w.t.s.newness.likely(w.ws, len(inserted)) {
 		err := pgx.BeginFunc(ctx, w.tx, func(tx pgx.Tx) error {
-			rows := &copyRows{n: len(inserted), append: func(b []byte, i int) []byte { return c.copyRow(b, w.ws, i) }}
-			_, err := tx.Conn().PgConn().CopyFrom(ctx, rows, copyEventsSQL)
-			return err
+			return copyIn(ctx, tx, copyEventsSQL, len(inserted), func(b []byte, i int) []byte { return c.copyRow(b, w.ws, i) })
 		})
 		if err == nil {
 			for i := range inserted {
