@@ -15,18 +15,18 @@ func (w *workspaceTx) sorted(ctx context.Context, rows map[rollup.Key]*rollup.Ro
 	return rolluprow.Sorted(rows, func(c campaign.ID) (int64, error) { return w.must(ctx, c) })
 }
 
-// rowKeys are the keys of n rows, an array each.
-func rowKeys(n int, key func(i int) (campaign int64, span rollup.Span, bucket int64)) (campaigns []int32, spans []int16, buckets []int64) {
+// placeColumns are places, an array each of campaigns, spans and buckets.
+func placeColumns(n int, place func(i int) rolluprow.Place) (campaigns []int32, spans []int16, buckets []int64) {
 	campaigns, spans, buckets = make([]int32, n), make([]int16, n), make([]int64, n)
 	for i := range n {
-		campaign, span, bucket := key(i)
-		campaigns[i], spans[i], buckets[i] = int32(campaign), int16(span), bucket
+		p := place(i)
+		campaigns[i], spans[i], buckets[i] = int32(p.Campaign), int16(p.Span), p.Bucket
 	}
 	return campaigns, spans, buckets
 }
 
-func packedKeys(rows []rolluprow.Packed) (campaigns []int32, spans []int16, buckets []int64) {
-	return rowKeys(len(rows), func(i int) (int64, rollup.Span, int64) { return rows[i].Campaign, rows[i].Span, rows[i].Bucket })
+func packedColumns(rows []rolluprow.Packed) (campaigns []int32, spans []int16, buckets []int64) {
+	return placeColumns(len(rows), func(i int) rolluprow.Place { return rows[i].Place })
 }
 
 // JoinRollups implements ingest.WorkspaceTx. Events of days that are folded join the lifetime rows too.
@@ -46,7 +46,7 @@ func (w *workspaceTx) JoinRollups(ctx context.Context, keys []rollup.Key) (inges
 
 // stored calls f for each of these rows that is stored, with its three parts, which are f's.
 func (w *workspaceTx) stored(ctx context.Context, rows []rolluprow.Row, f func(r *rolluprow.Row, counts, sets, quarters []byte) error) error {
-	campaigns, spans, buckets := rowKeys(len(rows), func(i int) (int64, rollup.Span, int64) { return rows[i].Campaign, rows[i].Span, rows[i].Bucket })
+	campaigns, spans, buckets := placeColumns(len(rows), func(i int) rolluprow.Place { return rows[i].Place })
 	return w.each(ctx, func(r row) error {
 		var n int64
 		var counts, sets, quarters []byte // copies
@@ -70,7 +70,7 @@ func (w *workspaceTx) putRows(ctx context.Context, rows []rolluprow.Packed) erro
 		keep, counts, sets, quarters = append(keep, r), append(counts, r.Counts), append(sets, r.Sets), append(quarters, r.Quarters)
 	}
 	if len(gone) > 0 {
-		campaigns, spans, buckets := packedKeys(gone)
+		campaigns, spans, buckets := packedColumns(gone)
 		if _, err := w.exec(ctx, `DELETE FROM rollups r USING unnest($2::integer[], $3::smallint[], $4::bigint[]) AS k (campaign, span, bucket)
 			WHERE r.workspace_id = $1 AND r.campaign = k.campaign AND r.span = k.span AND r.bucket = k.bucket`, w.ws, campaigns, spans, buckets); err != nil {
 			return err
@@ -79,7 +79,7 @@ func (w *workspaceTx) putRows(ctx context.Context, rows []rolluprow.Packed) erro
 	if len(keep) == 0 {
 		return nil
 	}
-	campaigns, spans, buckets := packedKeys(keep)
+	campaigns, spans, buckets := packedColumns(keep)
 	_, err := w.exec(ctx, `INSERT INTO rollups (workspace_id, campaign, span, bucket, counts, sets, quarters)
 		SELECT $1, r.campaign, r.span, r.bucket, r.counts, r.sets, r.quarters
 		FROM (SELECT unnest($2::integer[]) AS campaign, unnest($3::smallint[]) AS span, unnest($4::bigint[]) AS bucket, unnest($5::bytea[]) AS counts,

@@ -12,12 +12,21 @@ import (
 	"monterey/internal/rollup"
 )
 
-// Row is a row of the table that is to be written. Its span is never Quarter.
-type Row struct {
+// Place is the key of a row.
+type Place struct {
 	Campaign int64 // its number
-	id       campaign.ID
 	Span     rollup.Span
 	Bucket   int64
+}
+
+func (p Place) compare(o Place) int {
+	return cmp.Or(cmp.Compare(p.Campaign, o.Campaign), cmp.Compare(p.Span, o.Span), cmp.Compare(p.Bucket, o.Bucket))
+}
+
+// Row is a row of the table that is to be written. Its span is never Quarter.
+type Row struct {
+	Place
+	id       campaign.ID
 	row      *rollup.Row    // nil = what is stored stays
 	quarters [4]*rollup.Row // of an hour; likewise
 	stays    rollup.StoredHour
@@ -25,41 +34,46 @@ type Row struct {
 
 // Sorted are the rows in the order of the table's key; num finds a campaign's number.
 func Sorted(rows map[rollup.Key]*rollup.Row, num func(campaign.ID) (int64, error)) ([]Row, error) {
-	all := make([]Row, 0, len(rows))
+	type part struct {
+		Place
+		id      campaign.ID
+		quarter int64 // of the hour; -1 = it is the row
+		row     *rollup.Row
+	}
+	parts := make([]part, 0, len(rows))
 	for k, r := range rows {
 		n, err := num(k.Campaign)
 		if err != nil {
 			return nil, err
 		}
-		one := Row{Campaign: n, id: k.Campaign, Span: k.Span, Bucket: k.Bucket, row: r}
+		one := part{Place{n, k.Span, k.Bucket}, k.Campaign, -1, r}
 		if k.Span == rollup.Quarter {
-			one.Span, one.Bucket, one.row = rollup.Hour, rollup.Hour.Bucket(k.Bucket), nil
-			one.quarters[(k.Bucket-one.Bucket)/rollup.QuarterSeconds] = r
+			one.Span, one.Bucket = rollup.Hour, rollup.Hour.Bucket(k.Bucket)
+			one.quarter = (k.Bucket - one.Bucket) / rollup.QuarterSeconds
 		}
-		all = append(all, one)
+		parts = append(parts, one)
 	}
-	slices.SortFunc(all, func(a, b Row) int {
-		return cmp.Or(cmp.Compare(a.Campaign, b.Campaign), cmp.Compare(a.Span, b.Span), cmp.Compare(a.Bucket, b.Bucket))
-	})
-	out := all[:0]
-	for _, r := range all {
-		if n := len(out); n > 0 && out[n-1].place() == r.place() {
-			out[n-1].take(&r)
+	slices.SortFunc(parts, func(a, b part) int { return a.compare(b.Place) })
+	n := 0
+	for i := range parts {
+		if i == 0 || parts[i].Place != parts[i-1].Place {
+			n++
+		}
+	}
+	out := make([]Row, 0, n) // each is large
+	for i := range parts {
+		p := &parts[i]
+		if i == 0 || p.Place != parts[i-1].Place {
+			out = append(out, Row{Place: p.Place, id: p.id})
+		}
+		r := &out[len(out)-1]
+		if p.quarter < 0 {
+			r.row = p.row
 		} else {
-			out = append(out, r)
+			r.quarters[p.quarter] = p.row
 		}
 	}
 	return out, nil
-}
-
-func (r *Row) place() place { return place{r.Campaign, int64(r.Span), r.Bucket} }
-
-// take takes what o has of the same row.
-func (r *Row) take(o *Row) {
-	r.row = cmp.Or(r.row, o.row)
-	for i, q := range o.quarters {
-		r.quarters[i] = cmp.Or(r.quarters[i], q)
-	}
 }
 
 // Stored is what is stored of rows that others are going to be joined with.
@@ -67,11 +81,8 @@ type Stored struct {
 	Rows    []Row // those to be read, in the order of the table's key; then lifetimes, which days may join that they hold already
 	nums    map[campaign.ID]int64
 	through map[int64]int64 // the lifetimes', by campaign
-	parts   map[place]*[3][]byte
+	parts   map[Place]*[3][]byte
 }
-
-// place is a row's campaign, span and bucket.
-type place [3]int64
 
 // NewStored is for the rows with these keys, none of Quarter or Lifetime. Src says through which day lifetimes go, num finds a campaign's number.
 func NewStored(ctx context.Context, src rollup.Source, keys []rollup.Key, num func(campaign.ID) (int64, error)) (*Stored, error) {
@@ -79,7 +90,7 @@ func NewStored(ctx context.Context, src rollup.Source, keys []rollup.Key, num fu
 	for _, k := range keys {
 		rows[k] = nil
 	}
-	s := &Stored{nums: map[campaign.ID]int64{}, through: map[int64]int64{}, parts: make(map[place]*[3][]byte, len(keys))}
+	s := &Stored{nums: map[campaign.ID]int64{}, through: map[int64]int64{}, parts: make(map[Place]*[3][]byte, len(keys))}
 	var err error
 	if s.Rows, err = Sorted(rows, func(id campaign.ID) (n int64, err error) {
 		if n, ok := s.nums[id]; ok {
@@ -96,7 +107,7 @@ func NewStored(ctx context.Context, src rollup.Source, keys []rollup.Key, num fu
 	}
 	s.Rows = append(s.Rows, s.late(s.Rows)...)
 	for i := range s.Rows {
-		s.parts[s.Rows[i].place()] = nil
+		s.parts[s.Rows[i].Place] = nil
 	}
 	return s, nil
 }
@@ -126,7 +137,7 @@ func (s *Stored) late(rows []Row) (out []Row) {
 			continue
 		}
 		if n := len(out); n == 0 || out[n-1].Campaign != r.Campaign {
-			out = append(out, Row{Campaign: r.Campaign, id: r.id, Span: rollup.Lifetime, row: rollup.NewRow()})
+			out = append(out, Row{Place: Place{Campaign: r.Campaign, Span: rollup.Lifetime}, id: r.id, row: rollup.NewRow()})
 		}
 		if r.row != nil {
 			out[len(out)-1].row.Or(r.row)
@@ -137,7 +148,7 @@ func (s *Stored) late(rows []Row) (out []Row) {
 
 // Read takes in what is stored of one of the rows. The parts are its own from then on.
 func (s *Stored) Read(r *Row, counts, sets, quarters []byte) error {
-	s.parts[r.place()] = &[3][]byte{counts, sets, quarters}
+	s.parts[r.Place] = &[3][]byte{counts, sets, quarters}
 	return nil
 }
 
@@ -156,7 +167,7 @@ func (s *Stored) Join(rows map[rollup.Key]*rollup.Row) ([]Packed, error) {
 	all = append(all, s.late(all)...)
 	for i := range all {
 		r := &all[i]
-		parts, ok := s.parts[r.place()]
+		parts, ok := s.parts[r.Place]
 		if !ok {
 			return nil, errNotRead
 		}
@@ -175,9 +186,7 @@ var errNotRead = fault.New(fault.Internal, "rows of rollups are joined that were
 
 // Packed is a row as it is written.
 type Packed struct {
-	Campaign               int64
-	Span                   rollup.Span
-	Bucket                 int64
+	Place
 	Counts, Sets, Quarters []byte
 	Nothing                bool // nothing happened: the row is to be removed
 }
@@ -187,7 +196,7 @@ func Pack(rows []Row) []Packed {
 	out := make([]Packed, len(rows))
 	for i := range rows {
 		p := &out[i]
-		p.Campaign, p.Span, p.Bucket = rows[i].Campaign, rows[i].Span, rows[i].Bucket
+		p.Place = rows[i].Place
 		p.Counts, p.Sets, p.Quarters, p.Nothing = rows[i].parts()
 	}
 	return out
