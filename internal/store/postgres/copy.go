@@ -30,7 +30,7 @@ func (c *copyRows) Read(p []byte) (int, error) {
 			return 0, io.EOF
 		}
 		b := c.buf[:0]
-		if c.made == 0 {
+		if c.buf == nil {
 			b = append(b, copyHeader...)
 		}
 		for c.made < c.n && len(b) < len(p) {
