@@ -223,9 +223,9 @@ func (h *history) lists(ctx context.Context) error {
 	}
 	ms := time.Millisecond
 	if err := errors.Join(
-		h.row(ctx, question{"history, page 1", 5 * ms, 5 * ms, []string{list}, false}),
-		h.row(ctx, question{"history of an address", 5 * ms, 5 * ms, byAddress, false}),
-		h.row(ctx, question{fmt.Sprintf("history of an account of %d addresses", accountSize), 10 * ms, 10 * ms, []string{list + query("account_number", "A-1")}, true}),
+		h.row(ctx, question{what: "history, page 1", must: 5 * ms, hope: 5 * ms, paths: []string{list}}),
+		h.row(ctx, question{what: "history of an address", must: 5 * ms, hope: 5 * ms, paths: byAddress}),
+		h.row(ctx, question{what: fmt.Sprintf("history of an account of %d addresses", accountSize), must: 10 * ms, hope: 10 * ms, paths: []string{list + query("account_number", "A-1")}, median: true}),
 		h.check(ctx, addresses),
 	); err != nil {
 		return err

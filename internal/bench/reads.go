@@ -215,11 +215,11 @@ func (r *reader) statistics(ctx context.Context) ([]question, error) {
 	}
 	ms := time.Millisecond
 	return []question{
-		{"biggest campaign, lifetime", 3 * ms, 3 * ms, []string{one}, false},
-		{"its hourly month with uniques", 25 * ms, 10 * ms, []string{hours}, false},
-		{"its daily series of all days", 5 * ms, 5 * ms, []string{days}, false},
-		{"200 campaigns, 30 days in Kathmandu", 100 * ms, 50 * ms, []string{list("Asia/Kathmandu")}, false},
-		{"200 campaigns, 30 days in New York", 100 * ms, 50 * ms, []string{list("America/New_York")}, false},
+		{what: "biggest campaign, lifetime", must: 3 * ms, hope: 3 * ms, paths: []string{one}},
+		{what: "its hourly month with uniques", must: 25 * ms, hope: 10 * ms, paths: []string{hours}},
+		{what: "its daily series of all days", must: 5 * ms, hope: 5 * ms, paths: []string{days}},
+		{what: "200 campaigns, 30 days in Kathmandu", must: 100 * ms, hope: 50 * ms, paths: []string{list("Asia/Kathmandu")}},
+		{what: "200 campaigns, 30 days in New York", must: 100 * ms, hope: 50 * ms, paths: []string{list("America/New_York")}},
 	}, nil
 }
 
@@ -262,12 +262,12 @@ func (r *reader) events(ctx context.Context) ([]question, error) {
 	ms := time.Millisecond
 	ofCampaign := query("page", fmt.Sprint(min(deep, pages/10)), "campaign_id", r.biggest)
 	return []question{
-		{"events, page 1", 5 * ms, 5 * ms, []string{list}, false},
-		{"events, page 1 of a campaign's opens", 5 * ms, 5 * ms, []string{list + query("campaign_id", r.biggest, "event_type", "open")}, false},
-		{fmt.Sprintf("events, page %d", deep), 20 * ms, 20 * ms, []string{list + query("page", fmt.Sprint(deep))}, false},
-		{fmt.Sprintf("events, page %d of a campaign", deep), 20 * ms, 20 * ms, []string{list + ofCampaign}, false},
-		{"events, cursor anywhere", 5 * ms, 5 * ms, cursors, false},
-		{"one recipient's history", 10 * ms, 10 * ms, histories, false},
+		{what: "events, page 1", must: 5 * ms, hope: 5 * ms, paths: []string{list}},
+		{what: "events, page 1 of a campaign's opens", must: 5 * ms, hope: 5 * ms, paths: []string{list + query("campaign_id", r.biggest, "event_type", "open")}},
+		{what: fmt.Sprintf("events, page %d", deep), must: 20 * ms, hope: 20 * ms, paths: []string{list + query("page", fmt.Sprint(deep))}},
+		{what: fmt.Sprintf("events, page %d of a campaign", deep), must: 20 * ms, hope: 20 * ms, paths: []string{list + ofCampaign}},
+		{what: "events, cursor anywhere", must: 5 * ms, hope: 5 * ms, paths: cursors},
+		{what: "one recipient's history", must: 10 * ms, hope: 10 * ms, paths: histories},
 	}, nil
 }
 

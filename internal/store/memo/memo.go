@@ -7,7 +7,7 @@ import (
 )
 
 // Memo is numbers by key and workspace, which is known by its number in the database. It holds at most a given number of all
-// workspaces: what half of that came after is forgotten at once, as to delete from a large map leaves it as large. It is safe for
+// workspaces, beside what one Add brings: what half of that came after is forgotten at once, as to delete from a large map leaves it as large. It is safe for
 // concurrent use.
 type Memo[K comparable, V any] struct {
 	half     int
@@ -70,10 +70,10 @@ func (m *Memo[K, V]) All(workspace int64, keys []K) []V {
 func (m *Memo[K, V]) Add(workspace int64, found map[K]V) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.new.size+len(found) > m.half {
+	m.new.add(workspace, found)
+	if m.new.size >= m.half {
 		m.old, m.new = m.new, part[K, V]{}
 	}
-	m.new.add(workspace, found)
 }
 
 // How many of them a process remembers, at about 30, 70 and 40 bytes each.

@@ -42,19 +42,19 @@ func (c arrayCodec) plan(value any) pgtype.EncodePlan {
 	switch value.(type) {
 	case []int16:
 		if c.element == pgtype.Int2OID {
-			return arrayPlan[int16]{c.element, smallint}
+			return arrayPlan[int16]{c.element, func(buf []byte, v int16) []byte { return binary.BigEndian.AppendUint16(sized(buf, 2), uint16(v)) }}
 		}
 	case []int32:
 		if c.element == pgtype.Int4OID {
-			return arrayPlan[int32]{c.element, integer}
+			return arrayPlan[int32]{c.element, func(buf []byte, v int32) []byte { return binary.BigEndian.AppendUint32(sized(buf, 4), uint32(v)) }}
 		}
 	case []int64:
 		if c.element == pgtype.Int8OID {
-			return arrayPlan[int64]{c.element, bigint}
+			return arrayPlan[int64]{c.element, func(buf []byte, v int64) []byte { return binary.BigEndian.AppendUint64(sized(buf, 8), uint64(v)) }}
 		}
 	case []string:
 		if c.element == pgtype.TextOID {
-			return arrayPlan[string]{c.element, textual[string]}
+			return arrayPlan[string]{c.element, func(buf []byte, v string) []byte { return append(sized(buf, len(v)), v...) }}
 		}
 	case [][]byte:
 		if c.element == pgtype.ByteaOID {
@@ -62,20 +62,20 @@ func (c arrayCodec) plan(value any) pgtype.EncodePlan {
 				if v == nil {
 					return sized(buf, -1) // NULL
 				}
-				return textual(buf, v)
+				return append(sized(buf, len(v)), v...)
 			}}
 		}
 	case []uuid.UUID:
 		if c.element == pgtype.UUIDOID {
-			return arrayPlan[uuid.UUID]{c.element, func(buf []byte, v uuid.UUID) []byte { return textual(buf, v[:]) }}
+			return arrayPlan[uuid.UUID]{c.element, func(buf []byte, v uuid.UUID) []byte { return append(sized(buf, len(v)), v[:]...) }}
 		}
 	case []recipient.Hash:
 		if c.element == pgtype.UUIDOID {
-			return arrayPlan[recipient.Hash]{c.element, func(buf []byte, v recipient.Hash) []byte { return textual(buf, v[:]) }}
+			return arrayPlan[recipient.Hash]{c.element, func(buf []byte, v recipient.Hash) []byte { return append(sized(buf, len(v)), v[:]...) }}
 		}
 	case []event.ID:
 		if c.element == pgtype.UUIDOID {
-			return arrayPlan[event.ID]{c.element, func(buf []byte, v event.ID) []byte { return textual(buf, v.UUID[:]) }}
+			return arrayPlan[event.ID]{c.element, func(buf []byte, v event.ID) []byte { return append(sized(buf, len(v.UUID)), v.UUID[:]...) }}
 		}
 	}
 	return nil
@@ -96,6 +96,9 @@ func arrayBytes(value any, n int) int {
 	}
 	return size
 }
+
+// sized begins an element of n bytes.
+func sized(buf []byte, n int) []byte { return binary.BigEndian.AppendUint32(buf, uint32(n)) }
 
 type arrayPlan[T any] struct {
 	element uint32

@@ -14,53 +14,46 @@ import (
 func (w *workspaceTx) Archive(raw [][]byte) func(context.Context, []delivery.Delivery) error {
 	archives := w.t.s.packer.PackAll(raw)
 	return func(ctx context.Context, ds []delivery.Delivery) error {
-		rows := make([]deliveryRow, len(ds))
-		for i := range ds {
-			var err error
-			if rows[i].num, err = w.deliveryNum(ctx, ds[i].ID); err != nil {
-				return err
-			}
-			if rows[i].connection, err = w.t.s.connectionNumIn(ctx, w.tx, ds[i].Connection); err != nil {
-				return err
-			}
-		}
-		b, from := &pgx.Batch{}, 0
+		b, rest := &pgx.Batch{}, ds
 		for _, a := range archives() {
-			of := rows[from : from+len(a.Starts)]
-			first := of[0].num
-			for i := range of {
-				of[i].archive, of[i].start = first, a.Starts[i]
+			n := len(a.Starts)
+			if err := w.saveArchive(ctx, b, rest[:n], a); err != nil {
+				return err
 			}
-			b.Queue("INSERT INTO archives (workspace_id, num, last, created_at, bodies) VALUES ($1, $2, $3, $4, $5)",
-				w.ws, first, of[len(of)-1].num, micros(ds[from].ReceivedAt), a.Packed)
-			from += len(of)
+			rest = rest[n:]
 		}
 		w.addIntake(b, ds, 1)
-		if err := w.tx.SendBatch(ctx, b).Close(); err != nil {
+		return w.tx.SendBatch(ctx, b).Close()
+	}
+}
+
+// saveArchive queues what stores deliveries whose bodies go into one archive.
+func (w *workspaceTx) saveArchive(ctx context.Context, b *pgx.Batch, ds []delivery.Delivery, a delivery.Archive) error {
+	n := len(ds)
+	nums, conns, received, states, objects, bytes, starts := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n),
+		make([]int64, n), make([]int64, n)
+	inserted, duplicate, ignored, held, results := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n), make([][]byte, n)
+	for i := range ds {
+		d := &ds[i]
+		var err error
+		if nums[i], err = w.deliveryNum(ctx, d.ID); err != nil {
 			return err
 		}
-		return copyIn(ctx, w.tx, copyDeliveriesSQL, len(ds), func(b []byte, i int) []byte { return rows[i].append(b, w.ws, &ds[i]) })
+		if conns[i], err = w.t.s.connectionNumIn(ctx, w.tx, d.Connection); err != nil {
+			return err
+		}
+		received[i], states[i], objects[i], bytes[i], starts[i] = micros(d.ReceivedAt), int64(d.State), int64(d.Objects), int64(d.Bytes), int64(a.Starts[i])
+		inserted[i], duplicate[i], ignored[i], held[i] = int64(d.Counts.Inserted), int64(d.Counts.Duplicate), int64(d.Counts.Ignored), int64(d.Counts.Quarantined)
+		results[i] = delivery.EncodeResults(d.Results)
 	}
-}
-
-// deliveryRow is what else than the delivery is in its row.
-type deliveryRow struct {
-	num, connection, archive int64
-	start                    int // in the archive
-}
-
-const copyDeliveriesSQL = `COPY deliveries (workspace_id, archive, num, connection, received_at, state, objects, bytes, inserted, duplicate, ignored, quarantined, start, results)
-	FROM STDIN (FORMAT binary)`
-
-func (r *deliveryRow) append(b []byte, ws int64, d *delivery.Delivery) []byte {
-	b = integer(columns(b, 14), int32(ws))
-	b = bigint(bigint(b, r.archive), r.num)
-	b = bigint(integer(b, int32(r.connection)), micros(d.ReceivedAt))
-	b = smallint(b, int16(d.State))
-	for _, v := range [...]int{d.Objects, d.Bytes, d.Counts.Inserted, d.Counts.Duplicate, d.Counts.Ignored, d.Counts.Quarantined, r.start} {
-		b = integer(b, int32(v))
-	}
-	return textual(b, delivery.EncodeResults(d.Results))
+	b.Queue("INSERT INTO archives (workspace_id, num, last, created_at, bodies) VALUES ($1, $2, $3, $4, $5)", w.ws, nums[0], nums[n-1], received[0], a.Packed)
+	b.Queue(`INSERT INTO deliveries (workspace_id, archive, num, connection, received_at, state, objects, bytes, inserted, duplicate, ignored, quarantined, results, start)
+		SELECT $1, $2, d.num, d.connection, d.received_at, d.state, d.objects, d.bytes, d.inserted, d.duplicate, d.ignored, d.quarantined, d.results, d.start
+		FROM (SELECT unnest($3::bigint[]) AS num, unnest($4::integer[]) AS connection, unnest($5::bigint[]) AS received_at, unnest($6::smallint[]) AS state, unnest($7::integer[]) AS objects,
+		unnest($8::integer[]) AS bytes, unnest($9::integer[]) AS inserted, unnest($10::integer[]) AS duplicate, unnest($11::integer[]) AS ignored, unnest($12::integer[]) AS quarantined,
+		unnest($13::bytea[]) AS results, unnest($14::integer[]) AS start) AS d`,
+		w.ws, nums[0], nums, conns, received, states, objects, bytes, inserted, duplicate, ignored, held, results, starts)
+	return nil
 }
 
 // addIntake queues adding deliveries to the workspace's sums (sign 1), or taking them off (sign -1).

@@ -14,6 +14,7 @@ import (
 	"monterey/internal/campaign"
 	"monterey/internal/delivery"
 	"monterey/internal/event"
+	"monterey/internal/fault"
 	"monterey/internal/ingest"
 	"monterey/internal/recipient"
 	"monterey/internal/rollup"
@@ -35,36 +36,17 @@ func newEventColumns(n int) *eventColumns {
 		firstDelivery: make([]int64, n), ips: make([]string, n), facts: make([]string, n)}
 }
 
-// copyEventsSQL takes rows as copyRow makes them.
-const copyEventsSQL = `COPY events (workspace_id, id, campaign, ordinal, link, type, actor, class, source, updated_at, received_at, delivery, ip, facts)
-	FROM STDIN (FORMAT binary)`
-
-// copyRow appends the row i, its columns in the order of copyEventsSQL.
-func (c *eventColumns) copyRow(b []byte, ws int64, i int) []byte {
-	b = integer(columns(b, 14), int32(ws))
-	b = textual(b, c.ids[i].UUID[:])
-	b = integer(integer(integer(b, c.campaigns[i]), c.ordinals[i]), c.links[i])
-	b = smallint(smallint(smallint(smallint(b, c.types[i]), c.actors[i]), c.classes[i]), c.sources[i])
-	b = bigint(bigint(bigint(b, c.updated[i]), c.received[i]), c.firstDelivery[i])
-	for _, v := range [...]string{c.ips[i], c.facts[i]} {
-		if v == "" {
-			b = sized(b, -1)
-		} else {
-			b = textual(b, v)
-		}
-	}
-	return b
-}
-
-// insertMissingSQL takes the arrays apart in a list of columns, which costs half of what it does in FROM: there each array is made a table first.
-const insertMissingSQL = `INSERT INTO events (workspace_id, id, campaign, ordinal, link, type, actor, class, source, updated_at, received_at, delivery, ip, facts)
+// insertSQL takes the arrays apart in a list of columns, which costs half of what it does in FROM: there each array is made a table first.
+const (
+	insertSQL = `INSERT INTO events (workspace_id, id, campaign, ordinal, link, type, actor, class, source, updated_at, received_at, delivery, ip, facts)
 	SELECT $1, e.id, e.campaign, e.ordinal, e.link, e.type, e.actor, e.class, e.source, e.updated_at, e.received_at, e.delivery,
 	nullif(e.ip, ''), nullif(e.facts, '')
 	FROM (SELECT unnest($2::uuid[]) AS id, unnest($3::integer[]) AS campaign, unnest($4::integer[]) AS ordinal, unnest($5::integer[]) AS link,
 	unnest($6::smallint[]) AS type, unnest($7::smallint[]) AS actor, unnest($8::smallint[]) AS class, unnest($9::smallint[]) AS source,
 	unnest($10::bigint[]) AS updated_at, unnest($11::bigint[]) AS received_at, unnest($12::bigint[]) AS delivery,
-	unnest($13::text[]) AS ip, unnest($14::text[]) AS facts) AS e
-	ON CONFLICT (workspace_id, id) DO NOTHING RETURNING id`
+	unnest($13::text[]) AS ip, unnest($14::text[]) AS facts) AS e`
+	insertMissingSQL = insertSQL + " ON CONFLICT (workspace_id, id) DO NOTHING RETURNING id"
+)
 
 // InsertEvents implements ingest.WorkspaceTx.
 func (w *workspaceTx) InsertEvents(ctx context.Context, events []event.Event, from []delivery.ID) ([]bool, error) {
@@ -102,9 +84,14 @@ func (w *workspaceTx) InsertEvents(ctx context.Context, events []event.Event, fr
 
 // insert inserts what is not there and says what that was.
 func (w *workspaceTx) insert(ctx context.Context, c *eventColumns, inserted []bool) error {
+	args := []any{w.ws, c.ids, c.campaigns, c.ordinals, c.links, c.types, c.actors, c.classes, c.sources, c.updated, c.received, c.firstDelivery, c.ips, c.facts}
 	if w.t.s.newness.likely(w.ws, len(inserted)) {
 		err := pgx.BeginFunc(ctx, w.tx, func(tx pgx.Tx) error {
-			return copyIn(ctx, tx, copyEventsSQL, len(inserted), func(b []byte, i int) []byte { return c.copyRow(b, w.ws, i) })
+			tag, err := tx.Exec(ctx, insertSQL, args...)
+			if err == nil && tag.RowsAffected() != int64(len(inserted)) {
+				err = fault.New(fault.Internal, "of %d events %d were inserted", len(inserted), tag.RowsAffected())
+			}
+			return err
 		})
 		if err == nil {
 			for i := range inserted {
@@ -126,8 +113,10 @@ func (w *workspaceTx) insert(ctx context.Context, c *eventColumns, inserted []bo
 		inserted[i] = true
 		n++
 		return nil
-	}, insertMissingSQL, w.ws, c.ids, c.campaigns, c.ordinals, c.links, c.types, c.actors, c.classes, c.sources, c.updated, c.received, c.firstDelivery, c.ips, c.facts)
-	w.t.s.newness.saw(w.ws, n, len(inserted))
+	}, insertMissingSQL, args...)
+	if err == nil {
+		w.t.s.newness.saw(w.ws, n, len(inserted))
+	}
 	return err
 }
 

@@ -143,14 +143,24 @@ func (v *view) causesAt(ctx context.Context, ordinals []int64, places []int, out
 	return err
 }
 
-// CheckSuppressions implements suppression.Store. An erased address is found too. Recipients never change their number, so who
-// they are is one snapshot, and what they have another, which is of the same moment or later.
+// CheckSuppressions implements suppression.Store. An erased address is found too. What an address has is of one snapshot, which
+// may be older for one of many addresses than for another; who it is was seen before, and never changes.
 func (s *Store) CheckSuppressions(ctx context.Context, c workspace.Caller, addresses []string) ([][]suppression.Cause, error) {
 	ws, err := s.workspace(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	ordinals, causes := make([]int64, len(addresses)), make([][]suppression.Cause, len(addresses))
+	if len(addresses) < manyAddresses {
+		err := s.read(ctx, "check suppressions", func(tx *sql.Tx) (err error) {
+			v := s.newView(tx, ws.num, time.Time{})
+			if ordinals, err = v.ordinalsOf(ctx, ws.key, addresses); err == nil {
+				causes, err = v.causesOf(ctx, ordinals)
+			}
+			return err
+		})
+		return causes, err
+	}
 	err = s.inHalves(ctx, ws.num, len(addresses), func(v *view, from, to int) error {
 		found, err := v.ordinalsOf(ctx, ws.key, addresses[from:to])
 		copy(ordinals[from:to], found)
@@ -165,19 +175,15 @@ func (s *Store) CheckSuppressions(ctx context.Context, c workspace.Caller, addre
 	})
 }
 
-// halvesFrom so many on, two readers do the work.
-const halvesFrom = 1000
+// manyAddresses are looked for by two readers.
+const manyAddresses = 1000
 
-// inHalves runs f on all of n things, or on each half of many things beside the other, in a snapshot of its own.
+// inHalves runs f on each half of n things beside the other, in a snapshot of its own.
 func (s *Store) inHalves(ctx context.Context, ws int64, n int, f func(v *view, from, to int) error) error {
-	size := n
-	if n >= halvesFrom {
-		size = (n + 1) / 2
-	}
 	var g errgroup.Group
-	for from := 0; from < n; from += size {
+	for _, half := range [][2]int{{0, n / 2}, {n / 2, n}} {
 		s.readBeside(ctx, &g, "check suppressions", func(tx *sql.Tx) error {
-			return f(s.newView(tx, ws, time.Time{}), from, min(n, from+size))
+			return f(s.newView(tx, ws, time.Time{}), half[0], half[1])
 		})
 	}
 	return g.Wait()
