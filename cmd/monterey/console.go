@@ -11,7 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/mattn/go-isatty"
+	"golang.org/x/term"
 )
 
 // say tells people something. Standard output is for results.
@@ -94,7 +94,7 @@ func (p *program) logger() *slog.Logger {
 	level, _ := logLevel(p.common.LogLevel) // checked with the other settings
 	options := &slog.HandlerOptions{Level: level}
 	format := p.common.LogFormat
-	if f, ok := p.stderr.(*os.File); format == "" && ok && isatty.IsTerminal(f.Fd()) {
+	if f, ok := p.stderr.(*os.File); format == "" && ok && term.IsTerminal(int(f.Fd())) {
 		format = "text"
 	}
 	if format == "text" {

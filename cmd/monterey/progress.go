@@ -7,9 +7,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/mattn/go-isatty"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
 )
 
 // stage is how far long work is.
@@ -27,10 +27,12 @@ type progress interface {
 	end(well bool)
 }
 
-// progress is a bar on a terminal, else lines.
+// progress is a bar on a terminal that says how wide it is, else lines.
 func (p *program) progress() progress {
-	if f, ok := p.stderr.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
-		return newBar(f)
+	if f, ok := p.stderr.(*os.File); ok {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+			return newBar(f)
+		}
 	}
 	return &lines{p: p}
 }
