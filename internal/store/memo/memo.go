@@ -7,8 +7,8 @@ import (
 )
 
 // Memo is numbers by key and workspace, which is known by its number in the database. It holds at most a given number of all
-// workspaces, beside what one Add brings: what half of that came after is forgotten at once, as to delete from a large map leaves it as large. It is safe for
-// concurrent use.
+// workspaces, beside what one Add brings. The older half is forgotten at once, when the newer one is full: to delete single keys
+// from a large map leaves it as large. It is safe for concurrent use.
 type Memo[K comparable, V any] struct {
 	half     int
 	mu       sync.Mutex
