@@ -2,15 +2,13 @@ package event
 
 import (
 	"bytes"
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 
 	"monterey/internal/fault"
+	"monterey/internal/workspace"
 )
 
 // ID is the identity of an event, and so the key that deduplicates it: a UUIDv8 (RFC 9562, section 5.8) of which the
@@ -41,12 +39,13 @@ func Identity(parts ...string) string {
 type Key []byte
 
 // IDOf is the id of the event that a report is of.
-func (k Key) IDOf(provider string, occurredAt time.Time, identity string) (id ID) {
-	m := hmac.New(sha256.New, k)
-	fmt.Fprintf(m, "event\x00%s\x00", provider)
-	m.Write([]byte(identity))
-	var sum [sha256.Size]byte
-	copy(id.UUID[:], m.Sum(sum[:0]))
+func (k Key) IDOf(provider string, occurredAt time.Time, identity string) ID {
+	return IDWith(workspace.NewMac(k), provider, occurredAt, identity)
+}
+
+// IDWith is IDOf under the key of m.
+func IDWith(m *workspace.Mac, provider string, occurredAt time.Time, identity string) (id ID) {
+	copy(id.UUID[:], m.Sum("event", provider, identity))
 	putMillis(&id, occurredAt.UnixMilli())
 	id.UUID[6] = id.UUID[6]&0x0f | 0x80 // version 8
 	id.UUID[8] = id.UUID[8]&0x3f | 0x80 // variant of RFC 9562

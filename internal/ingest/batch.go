@@ -22,7 +22,55 @@ type batch struct {
 	items   []Item
 	read    []readItem // one an item
 	objects int
+	parts   []*part           // by workspace
 	counts  []delivery.Counts // of each delivery, once it is counted
+}
+
+// part is what of a batch belongs to one workspace.
+type part struct {
+	workspace  workspace.ID
+	raw        [][]byte
+	deliveries []delivery.Delivery // their results are set when they are counted
+	countings  []*counting
+}
+
+// newBatch makes everything ready that needs no transaction: that is done while the batch before is written.
+func newBatch(items []Item, read []readItem) *batch {
+	b := &batch{items: items, read: read}
+	of := map[workspace.ID][]int{}
+	for i, it := range items {
+		if of[it.Workspace] == nil {
+			b.parts = append(b.parts, &part{workspace: it.Workspace})
+		}
+		of[it.Workspace] = append(of[it.Workspace], i)
+		b.objects += len(read[i].objects)
+	}
+	for _, p := range b.parts {
+		p.fill(b, of[p.workspace])
+	}
+	return b
+}
+
+// fill makes the part of the items at some places of the batch.
+func (p *part) fill(b *batch, places []int) {
+	p.raw, p.deliveries = make([][]byte, len(places)), make([]delivery.Delivery, len(places))
+	var c *counting
+	for i, n := range places {
+		it, read := &b.items[n], &b.read[n]
+		if source := read.source(); c == nil || source != c.source {
+			c = &counting{source: source}
+			p.countings = append(p.countings, c)
+		}
+		p.raw[i] = it.Raw
+		p.deliveries[i] = delivery.Delivery{ID: it.ID, Workspace: it.Workspace, Connection: it.Connection, Provider: read.provider,
+			ReceivedAt: it.ReceivedAt, Objects: len(read.objects), Bytes: len(it.Raw), Results: make([]delivery.Result, len(read.objects))}
+		for j := range read.objects {
+			c.add(&p.deliveries[i], j, &read.objects[j])
+		}
+	}
+	for _, c := range p.countings {
+		c.ready()
+	}
 }
 
 // readItem is a delivery as its provider's decoder reads it.
@@ -54,7 +102,7 @@ type reader struct {
 	store   Store
 	decoder Decoder
 	conns   map[provider.ID]readConnection // of this batch: a zone may be changed before the next
-	keys    map[workspace.ID]event.Key
+	macs    map[workspace.ID]*workspace.Mac
 }
 
 type readConnection struct {
@@ -63,20 +111,19 @@ type readConnection struct {
 }
 
 func newReader(s Store, d Decoder) *reader {
-	return &reader{store: s, decoder: d, conns: map[provider.ID]readConnection{}, keys: map[workspace.ID]event.Key{}}
+	return &reader{store: s, decoder: d, conns: map[provider.ID]readConnection{}, macs: map[workspace.ID]*workspace.Mac{}}
 }
 
 func (r *reader) batch(ctx context.Context, items []Item) (*batch, error) {
 	clear(r.conns)
-	b := &batch{items: items, read: make([]readItem, len(items))}
+	read := make([]readItem, len(items))
 	for i := range items {
-		it, err := r.item(ctx, &items[i])
-		if err != nil {
+		var err error
+		if read[i], err = r.item(ctx, &items[i]); err != nil {
 			return nil, err
 		}
-		b.read[i], b.objects = it, b.objects+len(it.objects)
 	}
-	return b, nil
+	return newBatch(items, read), nil
 }
 
 // item reads one delivery. An error is the store's; what is wrong with the data is in the objects.
@@ -85,23 +132,25 @@ func (r *reader) item(ctx context.Context, it *Item) (readItem, error) {
 	if err != nil {
 		return readItem{}, err
 	}
-	key, ok := r.keys[it.Workspace]
-	if !ok {
-		if key, err = r.store.IdentityKey(ctx, it.Workspace); err != nil {
+	mac := r.macs[it.Workspace]
+	if mac == nil {
+		key, err := r.store.IdentityKey(ctx, it.Workspace)
+		if err != nil {
 			return readItem{}, err
 		}
-		r.keys[it.Workspace] = key
+		mac = workspace.NewMac(key)
+		r.macs[it.Workspace] = mac
 	}
 	objects := decode(r.decoder, it, conn.zone)
 	out := readItem{provider: conn.provider, objects: make([]readObject, len(objects))}
 	for i, o := range objects {
 		ro := readObject{Object: o}
 		if rep := o.Report; rep != nil {
-			ro.id = key.IDOf(string(conn.provider), rep.OccurredAt, rep.Identity)
+			ro.id = event.IDWith(mac, string(conn.provider), rep.OccurredAt, rep.Identity)
 			if rep.Other != "" {
-				ro.other = key.IDOf(string(conn.provider), rep.OccurredAt, rep.Other)
+				ro.other = event.IDWith(mac, string(conn.provider), rep.OccurredAt, rep.Other)
 			}
-			ro.hash = recipient.HashOf(key, rep.Address)
+			ro.hash = recipient.HashWith(mac, rep.Address)
 		}
 		out.objects[i] = ro
 	}

@@ -14,63 +14,31 @@ import (
 	"monterey/internal/recipient"
 	"monterey/internal/rollup"
 	"monterey/internal/suppression"
-	"monterey/internal/workspace"
 )
 
-// count counts a batch: all that belongs to one workspace together.
+// count counts a batch: all that belongs to one workspace together. It may be called again where it failed.
 func count(ctx context.Context, tx Tx, b *batch, now time.Time) error {
 	b.counts = b.counts[:0]
-	var order []workspace.ID
-	groups := map[workspace.ID][]int{}
-	for i, it := range b.items {
-		if _, ok := groups[it.Workspace]; !ok {
-			order = append(order, it.Workspace)
-		}
-		groups[it.Workspace] = append(groups[it.Workspace], i)
-	}
-	for _, ws := range order {
-		wtx, err := tx.Workspace(ctx, ws)
+	for _, p := range b.parts {
+		wtx, err := tx.Workspace(ctx, p.workspace)
 		if err != nil {
 			return err
 		}
-		if err := countWorkspace(ctx, wtx, b, groups[ws], now); err != nil {
+		save := wtx.Archive(p.raw) // while the events are counted
+		for _, c := range p.countings {
+			if err := c.run(ctx, wtx, now); err != nil {
+				return err
+			}
+		}
+		for i := range p.deliveries {
+			tally(&p.deliveries[i])
+			b.counts = append(b.counts, p.deliveries[i].Counts)
+		}
+		if err := save(ctx, p.deliveries); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func countWorkspace(ctx context.Context, tx WorkspaceTx, b *batch, of []int, now time.Time) error {
-	ds := make([]delivery.Delivery, len(of))
-	raw := make([][]byte, len(of))
-	for i, n := range of {
-		raw[i] = b.items[n].Raw
-	}
-	save := tx.Archive(raw) // while the events are counted
-	var c counting
-	for i, n := range of {
-		it, read := &b.items[n], &b.read[n]
-		if source := read.source(); source != c.source && !c.empty() {
-			if err := c.run(ctx, tx, now); err != nil {
-				return err
-			}
-			c = counting{}
-		}
-		c.source = read.source()
-		ds[i] = delivery.Delivery{ID: it.ID, Workspace: it.Workspace, Connection: it.Connection, Provider: read.provider,
-			ReceivedAt: it.ReceivedAt, Objects: len(read.objects), Bytes: len(it.Raw), Results: make([]delivery.Result, len(read.objects))}
-		for j := range read.objects {
-			c.add(&ds[i], j, &read.objects[j])
-		}
-	}
-	if err := c.run(ctx, tx, now); err != nil {
-		return err
-	}
-	for i := range ds {
-		tally(&ds[i])
-		b.counts = append(b.counts, ds[i].Counts)
-	}
-	return save(ctx, ds)
 }
 
 // tally works a delivery's counts and state out from its results.
@@ -87,9 +55,11 @@ type counting struct {
 	source  event.Source
 	reports []counted
 	marks   []counted
-}
 
-func (c *counting) empty() bool { return len(c.reports)+len(c.marks) == 0 }
+	// What ready makes of them.
+	refs []string    // the campaigns of all
+	who  []Recipient // of the reports, in their order; each once
+}
 
 // counted is an object and the delivery whose result it becomes.
 type counted struct {
@@ -97,6 +67,7 @@ type counted struct {
 	index int
 	*readObject
 	id      event.ID // of a report: its own, or that of the stored event that it is of (see identify)
+	who     int      // the place of a report's recipient in who of its counting
 	ordinal recipient.Ordinal
 	aliased bool       // id is not its own
 	settled bool       // it has its result
@@ -120,10 +91,47 @@ func (c *counting) add(d *delivery.Delivery, index int, o *readObject) {
 	}
 }
 
+// ready makes out what is to be looked up, and sorts the reports.
+func (c *counting) ready() {
+	campaigns, people := map[string]bool{"": true}, make(map[recipient.Hash]int, len(c.reports))
+	see := func(ref string) {
+		if !campaigns[ref] {
+			campaigns[ref], c.refs = true, append(c.refs, ref)
+		}
+	}
+	for i := range c.reports {
+		o := &c.reports[i]
+		see(o.Report.CampaignRef)
+		n, ok := people[o.hash]
+		if !ok {
+			n = len(c.who)
+			people[o.hash], c.who = n, append(c.who, Recipient{Hash: o.hash, Address: o.Report.Address})
+		}
+		o.who = n
+	}
+	for _, o := range c.marks {
+		see(o.Mark.CampaignRef)
+	}
+	slices.Sort(c.refs)
+	c.sort()
+}
+
+// sort sorts the reports by id, which makes inserts land side by side. Of several of one event the first in the inbox's order stands.
+func (c *counting) sort() {
+	slices.SortStableFunc(c.reports, func(a, b counted) int { return bytes.Compare(a.id.UUID[:], b.id.UUID[:]) })
+}
+
+// run counts what is ready. It may be called again where it failed: what is known of the reports by then is forgotten.
 func (c *counting) run(ctx context.Context, tx WorkspaceTx, now time.Time) error {
-	campaigns, err := c.campaigns(ctx, tx)
-	if err != nil {
-		return err
+	again := *c
+	c = &again
+	c.reports = slices.Clone(c.reports)
+	var campaigns map[string]campaign.ID
+	if len(c.refs) > 0 {
+		var err error
+		if campaigns, err = tx.Campaigns(ctx, provider.Campaigner, c.refs); err != nil { // a second provider will make this a lookup for each of them
+			return err
+		}
 	}
 	if err := c.countMarks(ctx, tx, campaigns, now); err != nil {
 		return err
@@ -138,30 +146,6 @@ func (c *counting) run(ctx context.Context, tx WorkspaceTx, now time.Time) error
 	return tx.Suppress(ctx, causes(events))
 }
 
-// campaigns finds those of all objects.
-func (c *counting) campaigns(ctx context.Context, tx WorkspaceTx) (map[string]campaign.ID, error) {
-	if len(c.reports)+len(c.marks) == 0 {
-		return nil, nil
-	}
-	seen := map[string]bool{"": true}
-	var refs []string
-	for _, o := range c.reports {
-		if ref := o.Report.CampaignRef; !seen[ref] {
-			seen[ref], refs = true, append(refs, ref)
-		}
-	}
-	for _, o := range c.marks {
-		if ref := o.Mark.CampaignRef; !seen[ref] {
-			seen[ref], refs = true, append(refs, ref)
-		}
-	}
-	if len(refs) == 0 {
-		return nil, nil
-	}
-	slices.Sort(refs)
-	return tx.Campaigns(ctx, provider.Campaigner, refs) // a second provider will make this a lookup for each of them
-}
-
 // insert stores the events that are new and says what became of each report. The new events come back with what writes their rollups.
 func (c *counting) insert(ctx context.Context, tx WorkspaceTx, campaigns map[string]campaign.ID) ([]event.Event, Write, error) {
 	if err := c.recipients(ctx, tx); err != nil {
@@ -170,8 +154,6 @@ func (c *counting) insert(ctx context.Context, tx WorkspaceTx, campaigns map[str
 	if err := c.identify(ctx, tx, campaigns); err != nil || len(c.reports) == 0 {
 		return nil, nil, err
 	}
-	// Of several reports of one event the first in the inbox's order stands; sorted ids make inserts land side by side.
-	slices.SortStableFunc(c.reports, func(a, b counted) int { return bytes.Compare(a.id.UUID[:], b.id.UUID[:]) })
 	firsts := make([]int, 0, len(c.reports))
 	for i, o := range c.reports {
 		if i == 0 || o.id != c.reports[i-1].id {
@@ -240,23 +222,15 @@ func guessRollups(join Join, events []event.Event) <-chan Write {
 // recipients finds the ordinal of each report's recipient. Who is not known gets one, and that is right also before the
 // insert: an event that is there already has a recipient that is known.
 func (c *counting) recipients(ctx context.Context, tx WorkspaceTx) error {
-	if len(c.reports) == 0 {
+	if len(c.who) == 0 {
 		return nil
 	}
-	at := make(map[recipient.Hash]int, len(c.reports))
-	var rs []Recipient
-	for _, o := range c.reports {
-		if _, ok := at[o.hash]; !ok {
-			at[o.hash] = len(rs)
-			rs = append(rs, Recipient{Hash: o.hash, Address: o.Report.Address})
-		}
-	}
-	found, err := tx.Recipients(ctx, rs)
+	found, err := tx.Recipients(ctx, c.who)
 	if err != nil {
 		return err
 	}
 	for i := range c.reports {
-		c.reports[i].ordinal = found[at[c.reports[i].hash]]
+		c.reports[i].ordinal = found[c.reports[i].who]
 	}
 	return nil
 }

@@ -70,6 +70,7 @@ func (c *counting) identify(ctx context.Context, tx WorkspaceTx, campaigns map[s
 		}
 	}
 	c.reports = slices.DeleteFunc(c.reports, func(o counted) bool { return o.settled })
+	c.sort() // ids are others
 	return err
 }
 

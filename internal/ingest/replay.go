@@ -141,6 +141,7 @@ func (r *Replayer) read(ctx context.Context, d *delivery.Delivery, raw []byte) (
 
 func (r *Replayer) finish(ctx context.Context, tx WorkspaceTx, objects counting, d delivery.Delivery) (delivery.Delivery, error) {
 	// The objects' results are written into the delivery that they were added with, whose results d shares.
+	objects.ready()
 	if err := objects.run(ctx, tx, r.now()); err != nil {
 		return d, err
 	}

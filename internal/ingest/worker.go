@@ -229,18 +229,10 @@ func (w *Worker) countBatch(ctx context.Context, b *batch) error {
 		return w.hold(ctx, b, err)
 	}
 	half := len(b.items) / 2
-	if err := w.countBatch(ctx, b.part(0, half)); err != nil {
+	if err := w.countBatch(ctx, newBatch(b.items[:half], b.read[:half])); err != nil {
 		return err
 	}
-	return w.countBatch(ctx, b.part(half, len(b.items)))
-}
-
-func (b *batch) part(from, to int) *batch {
-	p := &batch{items: b.items[from:to], read: b.read[from:to]}
-	for _, r := range p.read {
-		p.objects += len(r.objects)
-	}
-	return p
+	return w.countBatch(ctx, newBatch(b.items[half:], b.read[half:]))
 }
 
 // hold counts a batch of one delivery with all its objects held.
@@ -252,6 +244,7 @@ func (w *Worker) hold(ctx context.Context, b *batch, why error) error {
 	for i := range b.read[0].objects {
 		b.read[0].objects[i] = readObject{Object: delivery.Object{Fault: reason}}
 	}
+	b = newBatch(b.items, b.read)
 	err := w.store.Count(ctx, b.items, func(tx Tx) error { return count(ctx, tx, b, w.opts.Now()) })
 	if err != nil {
 		return fmt.Errorf("ingest: hold %s: %w", b.items[0].ID, err)

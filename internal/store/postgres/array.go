@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"encoding/binary"
+	"fmt"
 	"slices"
 
 	"github.com/google/uuid"
@@ -39,17 +40,24 @@ func (c arrayCodec) PlanEncode(m *pgtype.Map, oid uint32, format int16, value an
 
 // plan is how a slice is sent whose elements are what the array has; nil for others.
 func (c arrayCodec) plan(value any) pgtype.EncodePlan {
+	int2 := arrayPlan[int16]{c.element, func(buf []byte, v int16) []byte { return binary.BigEndian.AppendUint16(sized(buf, 2), uint16(v)) }}
+	int4 := arrayPlan[int32]{c.element, func(buf []byte, v int32) []byte { return binary.BigEndian.AppendUint32(sized(buf, 4), uint32(v)) }}
 	switch value.(type) {
 	case []int16:
 		if c.element == pgtype.Int2OID {
-			return arrayPlan[int16]{c.element, func(buf []byte, v int16) []byte { return binary.BigEndian.AppendUint16(sized(buf, 2), uint16(v)) }}
+			return int2
 		}
 	case []int32:
 		if c.element == pgtype.Int4OID {
-			return arrayPlan[int32]{c.element, func(buf []byte, v int32) []byte { return binary.BigEndian.AppendUint32(sized(buf, 4), uint32(v)) }}
+			return int4
 		}
 	case []int64:
-		if c.element == pgtype.Int8OID {
+		switch c.element {
+		case pgtype.Int2OID:
+			return narrowPlan[int16]{int2}
+		case pgtype.Int4OID:
+			return narrowPlan[int32]{int4}
+		case pgtype.Int8OID:
 			return arrayPlan[int64]{c.element, func(buf []byte, v int64) []byte { return binary.BigEndian.AppendUint64(sized(buf, 8), uint64(v)) }}
 		}
 	case []string:
@@ -128,4 +136,22 @@ func (p arrayPlan[T]) Encode(value any, buf []byte) ([]byte, error) {
 		buf = p.put(buf, v)
 	}
 	return buf, nil
+}
+
+// narrowPlan sends numbers as those of a narrower column.
+type narrowPlan[T int16 | int32] struct{ arrayPlan[T] }
+
+// Encode implements pgtype.EncodePlan.
+func (p narrowPlan[T]) Encode(value any, buf []byte) ([]byte, error) {
+	all := value.([]int64)
+	if all == nil {
+		return nil, nil
+	}
+	narrow := make([]T, len(all))
+	for i, v := range all {
+		if narrow[i] = T(v); int64(narrow[i]) != v {
+			return nil, fmt.Errorf("%d is out of the range of the column", v)
+		}
+	}
+	return p.arrayPlan.Encode(narrow, buf)
 }

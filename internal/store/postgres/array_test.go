@@ -27,6 +27,8 @@ func TestArrays(t *testing.T) {
 	check("smallint[]", []int16{0, -1, 32767}, new([]int16), &[]int16{0, -1, 32767})
 	check("integer[]", []int32{0, -1, 1 << 30}, new([]int32), &[]int32{0, -1, 1 << 30})
 	check("integer[]", []int64{0, -1, 1 << 30}, new([]int32), &[]int32{0, -1, 1 << 30})
+	check("smallint[]", []int64{0, -1, 32767}, new([]int16), &[]int16{0, -1, 32767})
+	check("integer[]", []int64(nil), new([]int32), new([]int32))
 	check("bigint[]", []int64{0, -1, 1 << 60}, new([]int64), &[]int64{0, -1, 1 << 60})
 	check("bigint[]", []int64{}, new([]int64), &[]int64{})
 	check("bigint[]", []int64(nil), new([]int64), new([]int64))
@@ -36,4 +38,9 @@ func TestArrays(t *testing.T) {
 	check("uuid[]", []event.ID{{}, id}, new([]event.ID), &[]event.ID{{}, id})
 	check("uuid[]", []recipient.Hash{{}, recipient.Hash(id.UUID)}, new([]event.ID), &[]event.ID{{}, id})
 	check("uuid[]", [][16]byte{{}, id.UUID}, new([]event.ID), &[]event.ID{{}, id})
+	for sql, beyond := range map[string]int64{"smallint[]": 1 << 15, "integer[]": -1<<31 - 1} {
+		if err := s.pool.QueryRow(t.Context(), "SELECT $1::"+sql, []int64{0, beyond}).Scan(new([]int32)); err == nil {
+			t.Errorf("%d was sent as an element of %s", beyond, sql)
+		}
+	}
 }
