@@ -57,16 +57,16 @@ func (h *handedOut) until(after *ingest.Item) (*chain, map[int64]bool) {
 	return c, given
 }
 
-func (h *handedOut) add(before *chain, keys []waitingKey, items []ingest.Item) {
+func (h *handedOut) add(before *chain, chosen []waiting, items []ingest.Item) {
 	if len(items) == 0 {
 		return
 	}
-	c := &chain{before: before, length: before.length + 1, seqs: make([]int64, len(keys)), ends: map[int64]waitingKey{}}
+	c := &chain{before: before, length: before.length + 1, seqs: make([]int64, len(chosen)), ends: map[int64]waitingKey{}}
 	maps.Copy(c.ends, before.ends)
-	for i, k := range keys {
+	for i, k := range chosen {
 		c.seqs[i] = k.seq
-		if compareKeys(k, c.ends[k.ws]) > 0 {
-			c.ends[k.ws] = k
+		if compareKeys(k.waitingKey, c.ends[k.ws]) > 0 {
+			c.ends[k.ws] = k.waitingKey
 		}
 	}
 	last := items[len(items)-1].ID
@@ -93,11 +93,23 @@ func (h *handedOut) counted(last delivery.ID) {
 // waitingKey is what is to be known of a delivery to choose it.
 type waitingKey struct{ seq, ws, received, objects, bytes int64 }
 
+// waiting is a delivery, read with its body or without.
+type waiting struct {
+	waitingKey
+	conn int64 // 0 = neither this nor the body was read
+	body []byte
+}
+
 const waitingColumns = "seq, workspace_id, received_at, objects, bytes"
 
-func scanWaiting(r row) (k waitingKey, err error) {
-	err = r.Scan(&k.seq, &k.ws, &k.received, &k.objects, &k.bytes)
-	return k, err
+func scanWaiting(r row) (w waiting, err error) {
+	err = r.Scan(&w.seq, &w.ws, &w.received, &w.objects, &w.bytes)
+	return w, err
+}
+
+func scanWhole(r row) (w waiting, err error) {
+	err = r.Scan(&w.seq, &w.ws, &w.received, &w.objects, &w.bytes, &w.conn, &w.body)
+	return w, err
 }
 
 func compareKeys(a, b waitingKey) int {
@@ -140,20 +152,20 @@ type peeking struct {
 	from           map[int64]waitingKey // where a workspace's part of a backlog is read from first
 	last           int                  // how many the last answer had, where from is set
 	objects, bytes int64                // how much more is wanted
-	chosen         []waitingKey
+	chosen         []waiting
 }
 
 func (p *peeking) full() bool { return p.objects <= 0 || p.bytes <= 0 }
 
-func (p *peeking) take(keys []waitingKey) {
-	for _, k := range keys {
+func (p *peeking) take(all []waiting) {
+	for _, w := range all {
 		if p.full() {
 			return
 		}
-		if !p.given[k.seq] {
-			p.given[k.seq] = true
-			p.chosen = append(p.chosen, k)
-			p.objects, p.bytes = p.objects-k.objects, p.bytes-k.bytes
+		if !p.given[w.seq] {
+			p.given[w.seq] = true
+			p.chosen = append(p.chosen, w)
+			p.objects, p.bytes = p.objects-w.objects, p.bytes-w.bytes
 		}
 	}
 }
@@ -168,8 +180,8 @@ func (p *peeking) choose(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	if len(few) <= fewWait {
-		few = slices.DeleteFunc(few, func(k waitingKey) bool { return avoided[k.ws] })
-		slices.SortFunc(few, compareKeys)
+		few = slices.DeleteFunc(few, func(w waiting) bool { return avoided[w.ws] })
+		slices.SortFunc(few, func(a, b waiting) int { return compareKeys(a.waitingKey, b.waitingKey) })
 		p.take(few)
 		return nil
 	}
@@ -205,30 +217,44 @@ const headsSQL = `WITH RECURSIVE h (workspace_id, received_at) AS (
 		ORDER BY i.workspace_id, i.received_at LIMIT 1) n)
 	SELECT * FROM h`
 
-// chooseOf takes the oldest of one workspace, first of those behind what was given before.
+// chooseOf takes the oldest of one workspace, first of those behind what was given before: hardly one of them was given, so they are
+// read with their bodies.
 func (p *peeking) chooseOf(ctx context.Context, tx pgx.Tx, ws int64) error {
-	from, behind := p.from[ws]
-	if behind {
-		if err := p.chooseBehind(ctx, tx, ws, from, max(p.last, fewWait)); err != nil {
-			return err
-		}
-	}
-	return p.chooseBehind(ctx, tx, ws, waitingKey{}, len(p.given)+fewWait)
-}
-
-// chooseBehind reads ever more at a time until the answer is full, as nobody knows how many are enough.
-func (p *peeking) chooseBehind(ctx context.Context, tx pgx.Tx, ws int64, last waitingKey, limit int) error {
-	for ; !p.full(); limit *= 2 {
-		keys, err := query(ctx, tx, scanWaiting, "SELECT "+waitingColumns+` FROM inbox WHERE workspace_id = $1 AND (received_at, seq) > ($2, $3)
-			ORDER BY received_at, seq LIMIT $4`, ws, last.received, last.seq, limit)
+	if from, behind := p.from[ws]; behind {
+		err := p.chooseBehind(from, max(p.last, fewWait), func(last waitingKey, limit int) ([]waiting, error) {
+			return query(ctx, tx, scanWhole, wholeSQL, ws, last.received, last.seq, limit, p.objects, p.bytes)
+		})
 		if err != nil {
 			return err
 		}
-		p.take(keys)
-		if len(keys) < limit {
+	}
+	return p.chooseBehind(waitingKey{}, len(p.given)+fewWait, func(last waitingKey, limit int) ([]waiting, error) {
+		return query(ctx, tx, scanWaiting, behindSQL(waitingColumns), ws, last.received, last.seq, limit)
+	})
+}
+
+// behindSQL reads columns of the next $4 deliveries of workspace $1 behind one.
+func behindSQL(columns string) string {
+	return "SELECT " + columns + " FROM inbox WHERE workspace_id = $1 AND (received_at, seq) > ($2, $3) ORDER BY received_at, seq LIMIT $4"
+}
+
+// wholeSQL reads those that are needed for $5 objects or $6 bytes, whichever are fewer, with their bodies.
+var wholeSQL = "SELECT " + waitingColumns + `, connection, body FROM (SELECT *, sum(objects) OVER before - objects AS objects_before, sum(bytes) OVER before - bytes AS bytes_before
+	FROM (` + behindSQL("*") + `) AS next WINDOW before AS (ORDER BY received_at, seq ROWS UNBOUNDED PRECEDING)) AS summed
+	WHERE objects_before < $5 AND bytes_before < $6 ORDER BY received_at, seq`
+
+// chooseBehind reads ever more at a time until the answer is full, as nobody knows how many are enough: not more than objects are wanted.
+func (p *peeking) chooseBehind(last waitingKey, limit int, next func(last waitingKey, limit int) ([]waiting, error)) error {
+	for ; !p.full(); limit = max(fewWait, min(2*limit, int(p.objects))) {
+		read, err := next(last, limit)
+		if err != nil {
+			return err
+		}
+		p.take(read)
+		if len(read) < limit {
 			return nil
 		}
-		last = keys[len(keys)-1]
+		last = read[len(read)-1].waitingKey
 	}
 	return nil
 }
@@ -269,38 +295,41 @@ func (in *inbox) avoid(nums []int64) {
 	}
 }
 
-// waitingItems reads what was chosen.
-func (s *Store) waitingItems(ctx context.Context, tx pgx.Tx, chosen []waitingKey) ([]ingest.Item, error) {
+// waitingItems are what was chosen; bodies that were not read yet are read now.
+func (s *Store) waitingItems(ctx context.Context, tx pgx.Tx, chosen []waiting) ([]ingest.Item, error) {
 	if len(chosen) == 0 {
 		return nil, nil
 	}
-	at := make(map[int64]int, len(chosen))
-	seqs := make([]int64, len(chosen))
+	at := map[int64]int{}
+	var seqs []int64
+	for i, w := range chosen {
+		if w.conn == 0 {
+			at[w.seq], seqs = i, append(seqs, w.seq)
+		}
+	}
+	if len(seqs) > 0 {
+		_, err := query(ctx, tx, func(r row) (_ struct{}, err error) {
+			var seq, conn int64
+			var body []byte
+			err = r.Scan(&seq, &conn, &body)
+			chosen[at[seq]].conn, chosen[at[seq]].body = conn, body
+			return struct{}{}, err
+		}, "SELECT seq, connection, body FROM inbox WHERE seq = ANY ($1)", seqs)
+		if err != nil {
+			return nil, err
+		}
+	}
 	items := make([]ingest.Item, len(chosen))
-	for i, k := range chosen {
-		at[k.seq], seqs[i] = i, k.seq
-		items[i].ReceivedAt, items[i].Objects = fromMicros(k.received), int(k.objects)
+	for i, w := range chosen {
+		items[i].ReceivedAt, items[i].Objects, items[i].Raw = fromMicros(w.received), int(w.objects), w.body
 		var err error
-		if items[i].ID, err = s.waitingID(ctx, tx, k.seq); err != nil {
+		if items[i].ID, err = s.waitingID(ctx, tx, w.seq); err != nil {
 			return nil, err
 		}
-		if items[i].Workspace, err = s.workspaceID(ctx, tx, k.ws); err != nil {
+		if items[i].Workspace, err = s.workspaceID(ctx, tx, w.ws); err != nil {
 			return nil, err
 		}
-	}
-	connections := make([]int64, len(chosen))
-	_, err := query(ctx, tx, func(r row) (_ struct{}, err error) {
-		var seq, conn int64
-		var body []byte
-		err = r.Scan(&seq, &conn, &body)
-		items[at[seq]].Raw, connections[at[seq]] = body, conn
-		return struct{}{}, err
-	}, "SELECT seq, connection, body FROM inbox WHERE seq = ANY ($1)", seqs)
-	if err != nil {
-		return nil, err
-	}
-	for i, conn := range connections {
-		if items[i].Connection, err = s.connectionID(ctx, tx, conn); err != nil {
+		if items[i].Connection, err = s.connectionID(ctx, tx, w.conn); err != nil {
 			return nil, err
 		}
 	}
