@@ -3,11 +3,15 @@
 # bench  the table of speeds, each with its yardstick; BENCH='-events 500000' makes it smaller
 # soak   the tests that kill the server, many more times
 # demo   a server with a simulated account
+# profile  the profile by which the compiler makes the server faster, anew
 
 GO ?= go
 SHELL := /bin/bash
 
-.PHONY: build setup test check format vet staticcheck drift race bench soak demo clean
+.PHONY: build setup test check format vet staticcheck drift race bench soak demo profile clean
+
+# Tests need no speed, and compiling everything once more for a profile (see scripts/profile) takes a minute.
+test vet staticcheck drift race soak: export GOFLAGS += -pgo=off
 
 build:
 	$(GO) build -o bin/monterey ./cmd/monterey
@@ -43,13 +47,16 @@ race:
 	$(GO) test -race -short -timeout 12m -run 'Inbox|Backup|Cache|Share' ./internal/store/sqlite
 
 bench:
-	$(GO) run ./internal/bench $(BENCH)
+	$(GO) run -pgo=cmd/monterey/default.pgo ./internal/bench $(BENCH)
 
 soak:
 	MONTEREY_SOAK=1 scripts/with-postgres $(GO) test -count=1 -timeout 3h -v -run Soak ./...
 
 demo:
 	$(GO) run ./cmd/monterey demo
+
+profile:
+	scripts/profile
 
 clean:
 	rm -rf bin
