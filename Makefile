@@ -55,7 +55,7 @@ soak:
 demo:
 	$(GO) run ./cmd/monterey demo
 
-profile:
+profile: setup
 	scripts/profile
 
 clean:

@@ -20,11 +20,11 @@ type ID struct{ uuid.UUID }
 
 // IDOf is the id of a provider's bounce under the workspace's identity key: a UUIDv8 (RFC 9562, section 5.8) of an HMAC.
 func IDOf(key []byte, p provider.Name, providerEventID string) ID {
-	return IDWith(workspace.NewMac(key), p, providerEventID)
+	return IDWith(workspace.NewMAC(key), p, providerEventID)
 }
 
 // IDWith is IDOf under the key of m.
-func IDWith(m *workspace.Mac, p provider.Name, providerEventID string) (id ID) {
+func IDWith(m *workspace.MAC, p provider.Name, providerEventID string) (id ID) {
 	copy(id.UUID[:], m.Sum("historical bounce", string(p), providerEventID))
 	id.UUID[6] = id.UUID[6]&0x0f | 0x80 // version 8
 	id.UUID[8] = id.UUID[8]&0x3f | 0x80 // variant of RFC 9562

@@ -40,11 +40,11 @@ type Key []byte
 
 // IDOf is the id of the event that a report is of.
 func (k Key) IDOf(provider string, occurredAt time.Time, identity string) ID {
-	return IDWith(workspace.NewMac(k), provider, occurredAt, identity)
+	return IDWith(workspace.NewMAC(k), provider, occurredAt, identity)
 }
 
 // IDWith is IDOf under the key of m.
-func IDWith(m *workspace.Mac, provider string, occurredAt time.Time, identity string) (id ID) {
+func IDWith(m *workspace.MAC, provider string, occurredAt time.Time, identity string) (id ID) {
 	copy(id.UUID[:], m.Sum("event", provider, identity))
 	putMillis(&id, occurredAt.UnixMilli())
 	id.UUID[6] = id.UUID[6]&0x0f | 0x80 // version 8

@@ -102,7 +102,7 @@ type reader struct {
 	store   Store
 	decoder Decoder
 	conns   map[provider.ID]readConnection // of this batch: a zone may be changed before the next
-	macs    map[workspace.ID]*workspace.Mac
+	macs    map[workspace.ID]*workspace.MAC
 }
 
 type readConnection struct {
@@ -111,7 +111,7 @@ type readConnection struct {
 }
 
 func newReader(s Store, d Decoder) *reader {
-	return &reader{store: s, decoder: d, conns: map[provider.ID]readConnection{}, macs: map[workspace.ID]*workspace.Mac{}}
+	return &reader{store: s, decoder: d, conns: map[provider.ID]readConnection{}, macs: map[workspace.ID]*workspace.MAC{}}
 }
 
 func (r *reader) batch(ctx context.Context, items []Item) (*batch, error) {
@@ -138,7 +138,7 @@ func (r *reader) item(ctx context.Context, it *Item) (readItem, error) {
 		if err != nil {
 			return readItem{}, err
 		}
-		mac = workspace.NewMac(key)
+		mac = workspace.NewMAC(key)
 		r.macs[it.Workspace] = mac
 	}
 	objects := decode(r.decoder, it, conn.zone)

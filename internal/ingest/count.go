@@ -53,12 +53,12 @@ func tally(d *delivery.Delivery) {
 // counting is the objects of one workspace that are counted together; their reports are of one source.
 type counting struct {
 	source  event.Source
-	reports []counted
+	reports []counted // once ready, sorted by id
 	marks   []counted
 
 	// What ready makes of them.
 	refs []string    // the campaigns of all
-	who  []Recipient // of the reports, in their order; each once
+	who  []Recipient // of the reports, each once, in the order of arrival, in which new ones get their ordinals
 }
 
 // counted is an object and the delivery whose result it becomes.
@@ -91,7 +91,7 @@ func (c *counting) add(d *delivery.Delivery, index int, o *readObject) {
 	}
 }
 
-// ready makes out what is to be looked up, and sorts the reports.
+// ready makes out what is to be looked up, and sorts the reports: once, when all were added.
 func (c *counting) ready() {
 	campaigns, people := map[string]bool{"": true}, make(map[recipient.Hash]int, len(c.reports))
 	see := func(ref string) {
@@ -116,15 +116,17 @@ func (c *counting) ready() {
 	c.sort()
 }
 
-// sort sorts the reports by id, which makes inserts land side by side. Of several of one event the first in the inbox's order stands.
+// sort sorts the reports by id, which makes inserts land side by side. Of several of one id the first in the inbox's order stands; where
+// identify has changed ids they are those of stored events, so that none of them is inserted.
 func (c *counting) sort() {
 	slices.SortStableFunc(c.reports, func(a, b counted) int { return bytes.Compare(a.id.UUID[:], b.id.UUID[:]) })
 }
 
-// run counts what is ready. It may be called again where it failed: what is known of the reports by then is forgotten.
-func (c *counting) run(ctx context.Context, tx WorkspaceTx, now time.Time) error {
-	again := *c
-	c = &again
+// run counts what is ready. It may be called again where it failed, so it works on a copy.
+func (c counting) run(ctx context.Context, tx WorkspaceTx, now time.Time) error {
+	if len(c.reports)+len(c.marks) == 0 {
+		return nil
+	}
 	c.reports = slices.Clone(c.reports)
 	var campaigns map[string]campaign.ID
 	if len(c.refs) > 0 {

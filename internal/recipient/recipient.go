@@ -19,11 +19,11 @@ type Hash [16]byte
 func Normalise(address string) string { return strings.ToLower(strings.TrimSpace(address)) }
 
 // HashOf is the hash of a normalised address.
-func HashOf(key []byte, address string) Hash { return HashWith(workspace.NewMac(key), address) }
+func HashOf(key []byte, address string) Hash { return HashWith(workspace.NewMAC(key), address) }
 
 // HashesOf are the hashes of normalised addresses.
 func HashesOf(key []byte, addresses []string) []Hash {
-	m, out := workspace.NewMac(key), make([]Hash, len(addresses))
+	m, out := workspace.NewMAC(key), make([]Hash, len(addresses))
 	for i, a := range addresses {
 		out[i] = HashWith(m, a)
 	}
@@ -31,7 +31,7 @@ func HashesOf(key []byte, addresses []string) []Hash {
 }
 
 // HashWith is HashOf under the key of m.
-func HashWith(m *workspace.Mac, address string) (h Hash) {
+func HashWith(m *workspace.MAC, address string) (h Hash) {
 	copy(h[:], m.Sum("recipient", address))
 	return h
 }

@@ -6,18 +6,18 @@ import (
 	"hash"
 )
 
-// Mac is the HMAC-SHA-256 under a workspace's identity key of which ids and hashes are made. To work the key in takes four fifths
+// MAC is the HMAC-SHA-256 under a workspace's identity key of which ids and hashes are made. To work the key in takes four fifths
 // of the time of one, so who makes many keeps it. It belongs to one goroutine.
-type Mac struct {
+type MAC struct {
 	hash      hash.Hash
 	text, sum []byte
 }
 
-// NewMac works the key in.
-func NewMac(identityKey []byte) *Mac { return &Mac{hash: hmac.New(sha256.New, identityKey)} }
+// NewMAC works the key in.
+func NewMAC(identityKey []byte) *MAC { return &MAC{hash: hmac.New(sha256.New, identityKey)} }
 
 // Sum is that of the parts, with a zero byte between each two; it is valid until the next.
-func (m *Mac) Sum(parts ...string) []byte {
+func (m *MAC) Sum(parts ...string) []byte {
 	m.text = m.text[:0]
 	for i, p := range parts {
 		if i > 0 {

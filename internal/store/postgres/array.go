@@ -38,25 +38,23 @@ func (c arrayCodec) PlanEncode(m *pgtype.Map, oid uint32, format int16, value an
 	return c.ArrayCodec.PlanEncode(m, oid, format, value)
 }
 
-// plan is how a slice is sent whose elements are what the array has; nil for others.
+// plan is how a slice is sent whose elements are what the array has, or wider numbers; nil for others.
 func (c arrayCodec) plan(value any) pgtype.EncodePlan {
-	int2 := arrayPlan[int16]{c.element, func(buf []byte, v int16) []byte { return binary.BigEndian.AppendUint16(sized(buf, 2), uint16(v)) }}
-	int4 := arrayPlan[int32]{c.element, func(buf []byte, v int32) []byte { return binary.BigEndian.AppendUint32(sized(buf, 4), uint32(v)) }}
 	switch value.(type) {
 	case []int16:
 		if c.element == pgtype.Int2OID {
-			return int2
+			return arrayPlan[int16]{c.element, putInt2}
 		}
 	case []int32:
 		if c.element == pgtype.Int4OID {
-			return int4
+			return arrayPlan[int32]{c.element, putInt4}
 		}
 	case []int64:
 		switch c.element {
 		case pgtype.Int2OID:
-			return narrowPlan[int16]{int2}
+			return narrowPlan[int16]{arrayPlan[int16]{c.element, putInt2}}
 		case pgtype.Int4OID:
-			return narrowPlan[int32]{int4}
+			return narrowPlan[int32]{arrayPlan[int32]{c.element, putInt4}}
 		case pgtype.Int8OID:
 			return arrayPlan[int64]{c.element, func(buf []byte, v int64) []byte { return binary.BigEndian.AppendUint64(sized(buf, 8), uint64(v)) }}
 		}
@@ -103,6 +101,13 @@ func arrayBytes(value any, n int) int {
 		}
 	}
 	return size
+}
+
+func putInt2(buf []byte, v int16) []byte {
+	return binary.BigEndian.AppendUint16(sized(buf, 2), uint16(v))
+}
+func putInt4(buf []byte, v int32) []byte {
+	return binary.BigEndian.AppendUint32(sized(buf, 4), uint32(v))
 }
 
 // sized begins an element of n bytes.

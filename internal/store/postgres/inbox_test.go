@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 
 	"monterey/internal/delivery"
 	"monterey/internal/fault"
@@ -252,6 +256,66 @@ func fillBacklog(t *testing.T, s *Store, n int, sources ...source) {
 			if err := <-done; err != nil {
 				t.Fatal(err)
 			}
+		}
+	}
+}
+
+// TestBacklogOfAllSizes: whatever the answers are to hold at the most, one after the other gives a backlog whole, each delivery once with its
+// own body, and none has more than it needs.
+func TestBacklogOfAllSizes(t *testing.T) {
+	s := openStore(t, database(t), nil)
+	sources := []source{newSource(t, s), newSource(t, s)}
+	rnd := rand.New(rand.NewPCG(1, 2))
+	var mu sync.Mutex
+	bodies := map[delivery.ID]ingest.Body{}
+	var g errgroup.Group
+	g.SetLimit(100)
+	for i := range 4 * fewWait {
+		b := sources[min(rnd.IntN(3), 1)].body(fmt.Sprint(i, " ", strings.Repeat("x", rnd.IntN(1+rnd.IntN(10_000)))))
+		b.Objects = 1 + rnd.IntN(1+rnd.IntN(100))
+		g.Go(func() error {
+			id, _, err := s.Append(t.Context(), b)
+			mu.Lock()
+			defer mu.Unlock()
+			bodies[id] = b
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		given := map[delivery.ID]bool{}
+		var last *ingest.Item
+		for {
+			maxObjects, maxBytes := 100+rnd.IntN(1+rnd.IntN(100_000)), 20_000+rnd.IntN(1+rnd.IntN(4_000_000))
+			items, err := s.Peek(t.Context(), last, maxObjects, maxBytes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(items) == 0 {
+				break
+			}
+			last = &items[len(items)-1]
+			for i, it := range items {
+				if maxObjects <= 0 || maxBytes <= 0 {
+					t.Fatalf("%d items of %d were enough", i, len(items))
+				}
+				maxObjects, maxBytes = maxObjects-it.Objects, maxBytes-len(it.Raw)
+				if given[it.ID] {
+					t.Fatalf("%s is given twice", it.ID)
+				}
+				given[it.ID] = true
+				if diff := cmp.Diff(bodies[it.ID], it.Body); diff != "" {
+					t.Fatalf("-appended +given:\n%s", diff)
+				}
+			}
+			if len(given) < len(bodies) && maxObjects > 0 && maxBytes > 0 {
+				t.Fatalf("an answer of %d items, and more wait", len(items))
+			}
+		}
+		if len(given) != len(bodies) {
+			t.Fatalf("%d of %d were given", len(given), len(bodies))
 		}
 	}
 }

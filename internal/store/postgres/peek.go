@@ -123,12 +123,13 @@ func (s *Store) Peek(ctx context.Context, after *ingest.Item, maxObjects, maxByt
 	in := s.inbox
 	in.mu.Lock()
 	before, given := in.handed.until(after)
+	last := len(before.seqs)
 	in.mu.Unlock()
 	var p peeking
 	err = s.read(ctx, "read inbox", func(tx pgx.Tx) error {
 		p = peeking{in: in, given: maps.Clone(given), objects: int64(maxObjects), bytes: int64(maxBytes)}
 		if before.length%wholeEach != 0 {
-			p.from, p.last = before.ends, len(before.seqs)
+			p.from, p.last = before.ends, last
 		}
 		if err := p.choose(ctx, tx); err != nil {
 			return err
@@ -217,8 +218,8 @@ const headsSQL = `WITH RECURSIVE h (workspace_id, received_at) AS (
 		ORDER BY i.workspace_id, i.received_at LIMIT 1) n)
 	SELECT * FROM h`
 
-// chooseOf takes the oldest of one workspace, first of those behind what was given before: hardly one of them was given, so they are
-// read with their bodies.
+// chooseOf takes the oldest of one workspace, first of those behind what was given before: none of them was given, so they are read
+// with their bodies.
 func (p *peeking) chooseOf(ctx context.Context, tx pgx.Tx, ws int64) error {
 	if from, behind := p.from[ws]; behind {
 		err := p.chooseBehind(from, max(p.last, fewWait), func(last waitingKey, limit int) ([]waiting, error) {
@@ -243,7 +244,8 @@ var wholeSQL = "SELECT " + waitingColumns + `, connection, body FROM (SELECT *, 
 	FROM (` + behindSQL("*") + `) AS next WINDOW before AS (ORDER BY received_at, seq ROWS UNBOUNDED PRECEDING)) AS summed
 	WHERE objects_before < $5 AND bytes_before < $6 ORDER BY received_at, seq`
 
-// chooseBehind reads ever more at a time until the answer is full, as nobody knows how many are enough: not more than objects are wanted.
+// chooseBehind reads ever more at a time until the answer is full, as nobody knows how many are enough: not more than objects are
+// wanted, since hardly a delivery has none.
 func (p *peeking) chooseBehind(last waitingKey, limit int, next func(last waitingKey, limit int) ([]waiting, error)) error {
 	for ; !p.full(); limit = max(fewWait, min(2*limit, int(p.objects))) {
 		read, err := next(last, limit)

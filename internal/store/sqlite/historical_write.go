@@ -128,7 +128,7 @@ func (w *workspaceTx) putBounces(ctx context.Context, p provider.Name, rows []bo
 func (w *workspaceTx) bounceChanges(ctx context.Context, p provider.Name, rows []bounce.Historical) ([]bounceChange, error) {
 	last := make(map[string]int, len(rows)) // the place of each provider id in changes
 	changes := make([]bounceChange, 0, len(rows))
-	mac := workspace.NewMac(w.key)
+	mac := workspace.NewMAC(w.key)
 	for _, r := range rows {
 		if err := r.Check(); err != nil {
 			return nil, err
@@ -192,7 +192,7 @@ func (w *workspaceTx) findBounces(ctx context.Context, p provider.Name, part []b
 func (w *workspaceTx) findBouncers(ctx context.Context, changes []bounceChange) error {
 	asked := map[string]int{} // the place of each address in who
 	var who []ingest.Recipient
-	mac := workspace.NewMac(w.key)
+	mac := workspace.NewMAC(w.key)
 	for i := range changes {
 		c := &changes[i]
 		if c.before != nil && c.before.Address == c.Address {
