@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
@@ -306,8 +306,8 @@ func TestBacklogOfAllSizes(t *testing.T) {
 					t.Fatalf("%s is given twice", it.ID)
 				}
 				given[it.ID] = true
-				if diff := cmp.Diff(bodies[it.ID], it.Body); diff != "" {
-					t.Fatalf("-appended +given:\n%s", diff)
+				if want := bodies[it.ID]; !reflect.DeepEqual(it.Body, want) {
+					t.Fatalf("%.100q is given, want %.100q", it.Raw, want.Raw)
 				}
 			}
 			if len(given) < len(bodies) && maxObjects > 0 && maxBytes > 0 {
