@@ -3,15 +3,16 @@
 # bench  the table of speeds, each with its yardstick; BENCH='-events 500000' makes it smaller
 # soak   the tests that kill the server, many more times
 # demo   a server with a simulated account
+# postgres-versions  the tests of the PostgreSQL store on other releases
 # profile  the profile by which the compiler makes the server faster, anew
 
 GO ?= go
 SHELL := /bin/bash
 
-.PHONY: build setup test check format vet staticcheck drift race bench soak demo profile clean
+.PHONY: build setup test check format vet staticcheck drift race bench soak demo postgres-versions profile clean
 
 # Tests need no speed, and compiling everything once more for a profile (see scripts/profile) takes a minute.
-test vet staticcheck drift race soak: export GOFLAGS += -pgo=off
+test vet staticcheck drift race soak postgres-versions: export GOFLAGS += -pgo=off
 
 build:
 	$(GO) build -o bin/monterey ./cmd/monterey
@@ -54,6 +55,9 @@ soak:
 
 demo:
 	$(GO) run ./cmd/monterey demo
+
+postgres-versions: setup
+	scripts/postgres-versions
 
 profile: setup
 	scripts/profile

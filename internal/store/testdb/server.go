@@ -93,9 +93,12 @@ func StartServer(t testing.TB, o ServerOptions) *Server {
 	}
 }
 
-// binaries is the folder of PostgreSQL's programs.
+// binaries is the folder of PostgreSQL's programs: as scripts/with-postgres finds it.
 func binaries(t testing.TB) string {
 	t.Helper()
+	if dir := os.Getenv("MONTEREY_TEST_POSTGRES_BIN"); dir != "" {
+		return dir
+	}
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb") // the pattern is well formed
 	slices.SortFunc(found, func(a, b string) int { return version(a) - version(b) })
 	if len(found) > 0 {
