@@ -41,35 +41,46 @@ func (p *program) examineStores(ctx context.Context, all *findings, store databa
 		if len(last.Items) > 0 && last.Items[0].ReceivedAt.After(newest) {
 			newest = last.Items[0].ReceivedAt
 		}
-		conns, err := everyPage(func(q page.Params) (page.Of[provider.Connection], error) {
-			return store.ListConnections(ctx, caller, q)
-		})
-		if err != nil {
-			return err
-		}
-		for _, c := range conns {
-			if len(c.APIKey) == 0 || keysErr != nil {
-				continue
+		if keysErr == nil {
+			n, opened, err := sealedOf(ctx, store, keys, caller)
+			if err != nil {
+				return err
 			}
-			sealed++
-			if _, err := keys.Open(c.APIKey); err != nil {
-				unsealed++
-			}
-		}
-		src, err := store.GetSource(ctx, caller)
-		if err != nil && !fault.Is(err, fault.NotFound) {
-			return err
-		}
-		if err == nil && keysErr == nil {
-			sealed++
-			if _, err := keys.Open(src.URL); err != nil {
-				unsealed++
-			}
+			sealed, unsealed = sealed+n, unsealed+n-opened
 		}
 	}
 	p.judge(all, judged{pending: pending, quarantined: quarantined, sealed: sealed, unsealed: unsealed, oldest: oldest, newest: newest,
 		workspaces: len(spaces), serverRuns: serverRuns})
 	return nil
+}
+
+// sealedOf counts what is sealed in a workspace, and what of it the secret key opens.
+func sealedOf(ctx context.Context, store database, keys *provider.Keys, c workspace.Caller) (sealed, opened int64, err error) {
+	try := func(text []byte) {
+		sealed++
+		if _, err := keys.Open(text); err == nil {
+			opened++
+		}
+	}
+	conns, err := everyPage(func(q page.Params) (page.Of[provider.Connection], error) {
+		return store.ListConnections(ctx, c, q)
+	})
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, conn := range conns {
+		if len(conn.APIKey) > 0 {
+			try(conn.APIKey)
+		}
+	}
+	src, err := store.GetSource(ctx, c)
+	if err == nil {
+		try(src.URL)
+	}
+	if fault.Is(err, fault.NotFound) {
+		err = nil
+	}
+	return sealed, opened, err
 }
 
 // judged is what the stores said.

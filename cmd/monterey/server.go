@@ -16,6 +16,7 @@ import (
 	"monterey/internal/store"
 	"monterey/internal/store/postgres"
 	"monterey/internal/store/sqlite"
+	"monterey/internal/workspace"
 )
 
 // How long the parts of a server may take to end: together less than the 10 s that it promises.
@@ -76,6 +77,9 @@ func (s *server) open(ctx context.Context, p *program, set *serverSettings) (err
 	if s.keys, err = p.common.openKeys(); err != nil {
 		return err
 	}
+	if err := p.checkSecret(ctx, s.store, s.keys); err != nil {
+		return err
+	}
 	if err := s.store.OpenInbox(ctx); err != nil {
 		return fmt.Errorf("open the inbox: %w", err)
 	}
@@ -99,6 +103,30 @@ func (s *server) open(ctx context.Context, p *program, set *serverSettings) (err
 		if err := writeFile(set.AddrFile, []byte(s.api.addr())); err != nil {
 			return fmt.Errorf("--addr-file: %w", err)
 		}
+	}
+	return nil
+}
+
+// triedWorkspaces bounds how many are asked whether the secret key is the right one.
+const triedWorkspaces = 100
+
+// checkSecret refuses a secret key that opens nothing of what is sealed: it would find no webhook's connection either.
+func (p *program) checkSecret(ctx context.Context, store database, keys *provider.Keys) error {
+	spaces, err := allWorkspaces(ctx, store)
+	if err != nil {
+		return err
+	}
+	total := int64(0)
+	for _, w := range spaces[:min(len(spaces), triedWorkspaces)] {
+		sealed, opened, err := sealedOf(ctx, store, keys, workspace.System(w.ID))
+		if err != nil || opened > 0 {
+			return err
+		}
+		total += sealed
+	}
+	if total > 0 {
+		return fmt.Errorf("the secret key %s is another one than that of this database: it opens none of %d stored API keys and directories' addresses, and would find no webhook's connection; %s",
+			p.common.secretKeyPath(), total, p.common.secretAdvice())
 	}
 	return nil
 }

@@ -1,8 +1,12 @@
 package apptest_test
 
 import (
+	"bytes"
+	"encoding/base64"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -98,4 +102,41 @@ func testNoMigrate(t *testing.T, o apptest.Options) {
 	if code != 1 || !strings.Contains(stderr, "all processes need the same") {
 		t.Errorf("a worker without the secret: exit %d: %s", code, stderr)
 	}
+}
+
+// TestAnotherSecret: a server with another secret than the database's would refuse every webhook, so it does not start; it does again with
+// the right one, or where a key was set anew.
+func TestAnotherSecret(t *testing.T) { apptest.OnEach(t, testAnotherSecret) }
+
+func testAnotherSecret(t *testing.T, o apptest.Options) {
+	a := apptest.Start(t, o)
+	set := func() {
+		a.MustRunInput("key", "connection", "set", "--workspace", a.Workspace, "--provider", "campaigner", "--api-key-file", "-",
+			"--base-url", "https://edapi.campaigner.com/v1")
+	}
+	set()
+	a.Stop()
+	path := filepath.Join(a.Dir, "secret.key")
+	right, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(secret []byte) {
+		t.Helper()
+		if err := os.WriteFile(path, secret, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	another := []byte(base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("x"), 32)))
+	write(another)
+	_, stderr, code := a.Run("", "serve", "--addr", "127.0.0.1:0", "--metrics-addr", "")
+	if code != 1 || !strings.Contains(stderr, "is another one than that of this database") {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	write(right)
+	a.Serve()
+	a.Stop()
+	write(another)
+	set()
+	a.Serve()
 }
