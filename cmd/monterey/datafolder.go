@@ -76,7 +76,7 @@ func (s *commonSettings) secretAdvice() string {
 	if s.onPostgres() {
 		from = "all processes need the same; --secret-key-file says where it is, and monterey migrate makes it with a new database"
 	}
-	return "put the key back (" + from + "); if it is lost, make one with `openssl rand -base64 32` and set all connections anew"
+	return "put the key back (" + from + "); if it is lost, make one with `openssl rand -base64 32` and set all connections and account directories anew with monterey connection set and monterey accounts set"
 }
 
 func readSecretKey(path string) ([]byte, error) {

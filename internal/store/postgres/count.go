@@ -252,7 +252,7 @@ func (t *countTx) workspace(ctx context.Context, ws workspace.ID) (*workspaceTx,
 	if err != nil {
 		return nil, err
 	}
-	w := &workspaceTx{view: newView(t.tx, row.num, now), t: t, key: row.key, found: map[recipient.Hash]recipient.Ordinal{}, linkNums: map[linkKey]int64{},
+	w := &workspaceTx{view: newView(t.tx, row.num, now), t: t, mac: workspace.NewMAC(row.key), found: map[recipient.Hash]recipient.Ordinal{}, linkNums: map[linkKey]int64{},
 		recovered: map[recoveredKey]map[int64]bool{}}
 	t.byWorkspace[ws] = w
 	return w, nil
@@ -270,7 +270,7 @@ func (t *countTx) kept() {
 type workspaceTx struct {
 	*view
 	t     *countTx
-	key   []byte                               // the workspace's identity key
+	mac   *workspace.MAC                       // under the workspace's identity key
 	found map[recipient.Hash]recipient.Ordinal // recipients that are not in the cache
 
 	linkNums  map[linkKey]int64               // links that are not in the cache

@@ -157,7 +157,7 @@ func (t *countTx) workspace(ctx context.Context, ws workspace.ID) (*workspaceTx,
 	if err := t.tx.QueryRowContext(ctx, "SELECT num, identity_key FROM workspaces WHERE id = ?", ws.UUID[:]).Scan(&num, &key); err != nil {
 		return nil, translate("workspace", err)
 	}
-	w := &workspaceTx{view: t.s.newView(t.tx, num, t.now), t: t, key: key, found: map[recipient.Hash]recipient.Ordinal{},
+	w := &workspaceTx{view: t.s.newView(t.tx, num, t.now), t: t, mac: workspace.NewMAC(key), found: map[recipient.Hash]recipient.Ordinal{},
 		epochs: map[uint64]int64{}, linkNums: map[linkKey]int64{}}
 	t.byWorkspace[ws] = w
 	return w, nil
@@ -175,7 +175,7 @@ func (t *countTx) kept() {
 type workspaceTx struct {
 	*view
 	t     *countTx
-	key   []byte                               // the workspace's identity key
+	mac   *workspace.MAC                       // under the workspace's identity key
 	found map[recipient.Hash]recipient.Ordinal // recipients that are not in the cache
 
 	epochs   map[uint64]int64      // their numbers

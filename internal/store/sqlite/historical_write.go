@@ -128,12 +128,11 @@ func (w *workspaceTx) putBounces(ctx context.Context, p provider.Name, rows []bo
 func (w *workspaceTx) bounceChanges(ctx context.Context, p provider.Name, rows []bounce.Historical) ([]bounceChange, error) {
 	last := make(map[string]int, len(rows)) // the place of each provider id in changes
 	changes := make([]bounceChange, 0, len(rows))
-	mac := workspace.NewMAC(w.key)
 	for _, r := range rows {
 		if err := r.Check(); err != nil {
 			return nil, err
 		}
-		r.Provider, r.ID, r.Recipient = p, bounce.IDWith(mac, p, r.ProviderEventID), 0
+		r.Provider, r.ID, r.Recipient = p, bounce.IDWith(w.mac, p, r.ProviderEventID), 0
 		r.OccurredAt = r.OccurredAt.UTC().Truncate(time.Microsecond)
 		c := bounceChange{storedBounce: storedBounce{r, placeOf(r.OccurredAt, r.ID)}}
 		if i, twice := last[r.ProviderEventID]; twice {
@@ -192,7 +191,6 @@ func (w *workspaceTx) findBounces(ctx context.Context, p provider.Name, part []b
 func (w *workspaceTx) findBouncers(ctx context.Context, changes []bounceChange) error {
 	asked := map[string]int{} // the place of each address in who
 	var who []ingest.Recipient
-	mac := workspace.NewMAC(w.key)
 	for i := range changes {
 		c := &changes[i]
 		if c.before != nil && c.before.Address == c.Address {
@@ -201,7 +199,7 @@ func (w *workspaceTx) findBouncers(ctx context.Context, changes []bounceChange) 
 		}
 		if _, twice := asked[c.Address]; !twice {
 			asked[c.Address] = len(who)
-			who = append(who, ingest.Recipient{Hash: recipient.HashWith(mac, c.Address), Address: c.Address})
+			who = append(who, ingest.Recipient{Hash: recipient.HashWith(w.mac, c.Address), Address: c.Address})
 		}
 	}
 	if len(who) == 0 {
