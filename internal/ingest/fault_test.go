@@ -72,6 +72,24 @@ func faultyRig(t *testing.T, poison func(event.Event) error, down int32) (*rig, 
 	return r, f
 }
 
+// twice is a store that counts everything twice, as one does whose transaction failed at its end and is tried again.
+type twice struct{ ingest.Store }
+
+var errAgain = fault.New(fault.Unavailable, "again")
+
+func (s twice) Count(ctx context.Context, items []ingest.Item, f func(ingest.Tx) error) error {
+	err := s.Store.Count(ctx, items, func(tx ingest.Tx) error {
+		if err := f(tx); err != nil {
+			return err
+		}
+		return errAgain
+	})
+	if !errors.Is(err, errAgain) {
+		return err
+	}
+	return s.Store.Count(ctx, items, f)
+}
+
 func TestOnlyThePoisonousDeliveryIsHeld(t *testing.T) {
 	for name, poison := range map[string]func(event.Event) error{
 		"constraint": func(e event.Event) error {
